@@ -1,0 +1,1 @@
+"""ctlung: inflammatory area and CT number of the lungs from chest CT."""
