@@ -336,6 +336,7 @@ NOTICES: Final = MappingProxyType(
         "position": "the patient did not lie supine, or the position is unknown",
         "flipped": "left and right seem exchanged",
         "lesion_small": "little lesion",
+        "lesions_outside_lungs": "lesion voxels outside the lungs were left out",
         "dates": "the acquisition date is missing or was taken from another tag",
         "lossy": "pixels were compressed with loss",
         "clipped": "values were clipped at the ends of the stored range",

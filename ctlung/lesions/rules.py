@@ -1,0 +1,120 @@
+"""Inflammation by rule: dense lung that is thick, deep and no vessel (FIELD 2.2, 4.2 to 4.5).
+
+Where: decided on the working grid. Dense voxels (>= -750 HU) inside the lungs that survive an
+opening are lesion; vessels, airway walls and what only lines the lung's surface are not.
+How far: decided at native resolution, half way between the lesion and the aerated lung beside
+it, so that neither blur nor band edge inflates it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from ctlung.arrays import BoolArray, Box, LabelArray, bounding_box
+from ctlung.lesions.border import lesion_labels
+from ctlung.lesions.tubes import bright_tubes
+from ctlung.morphology import distance_outside, grow
+from ctlung.settings import Settings
+from ctlung.vocabulary import LESION_LABELS
+from ctlung.volume import Anatomy, LabelMap, Scan
+from ctlung.working_grid import WorkingGrid, block_mean, working_grid
+
+METHOD = "rule-1"
+AIRWAY_WALL_MM = 2.5
+THICKNESS_MM = 6.0
+REACH_MM = 4.0
+VESSEL_HU = -500.0
+VESSEL_MARGIN_MM = 1.5
+CONTRAST_VESSEL_HU = 130.0
+
+
+def find_lesions(
+    scan: Scan,
+    lungs: LabelMap,
+    anatomy: Anatomy | None = None,
+    *,
+    settings: Settings | None = None,
+) -> LabelMap:
+    """Label ground-glass (1) and consolidation (2) inside the lungs, uint8 ``[z, y, x]``.
+
+    Args:
+        scan: the scan.
+        lungs: 1 right, 2 left, on the scan's grid.
+        anatomy: airways, if known: they and their walls are left out.
+        settings: bands and sizes; the defaults are those of FIELD 2.2.
+
+    Raises:
+        GeometryMismatch: the lungs do not lie on the scan's grid.
+    """
+    settings = settings or Settings()
+    lungs.require_grid_of(scan.geometry)
+    out = np.zeros(scan.geometry.shape, dtype=np.uint8)
+    grid = working_grid(scan)
+    coarse_lungs = block_mean(lungs.labels > 0, grid.factors) > 0.5
+    small = bounding_box(coarse_lungs, grid.voxels(10.0))
+    if small is not None:
+        airways = None
+        if anatomy is not None and anatomy.airways is not None:
+            airways = block_mean(anatomy.airways, grid.factors)[small] > 0.3
+        where = _where(grid, small, coarse_lungs[small], airways, settings)
+        lesion_labels(scan, lungs, grid, small, where, settings, out)
+    return LabelMap(out, scan.geometry, LESION_LABELS)
+
+
+def _where(
+    grid: WorkingGrid,
+    small: Box,
+    lungs: BoolArray,
+    airways: BoolArray | None,
+    settings: Settings,
+) -> BoolArray:
+    """Coarse voxels near which lesion may lie; its border is drawn later."""
+    hu = grid.hu[small]
+    spacing = grid.spacing_mm
+    dense = (hu >= settings.ground_glass_lower_hu) & lungs
+    if airways is not None and airways.any():
+        dense &= ~grow(airways, AIRWAY_WALL_MM, spacing)
+    bright = dense & (hu > VESSEL_HU)
+    vessels = bright_tubes(hu, spacing, bright) | (bright & (hu > CONTRAST_VESSEL_HU))
+    vessels = _real_vessels(vessels, dense, grid)
+    free = dense & ~grow(vessels, VESSEL_MARGIN_MM, spacing)
+    thick = ndimage.binary_opening(free, structure=_cube(grid, THICKNESS_MM))
+    if not thick.any():
+        return thick
+    # The depth is asked of the opened shape: what only lines the surface is rim, not lesion.
+    depth = -distance_outside(lungs, spacing)
+    rim = max(settings.rim_mm, min(spacing))
+    thick = _deep_enough(thick, depth > rim, grid, settings)
+    if not thick.any():
+        return thick
+    region = grow(thick, REACH_MM, spacing) & dense
+    return region & ~(vessels & ~thick)
+
+
+def _real_vessels(tubes: BoolArray, dense: BoolArray, grid: WorkingGrid) -> BoolArray:
+    """Tubes that stand in aerated lung; inside a larger opacity they cannot be told apart."""
+    thick = ndimage.binary_opening(dense, structure=_cube(grid, 2.5 * THICKNESS_MM))
+    return tubes & ~thick
+
+
+def _deep_enough(
+    thick: BoolArray, deep: BoolArray, grid: WorkingGrid, settings: Settings
+) -> BoolArray:
+    """Keep components that reach deeper than the rim and are no specks."""
+    labels, n = ndimage.label(thick, structure=np.ones((3, 3, 3)))
+    inner = np.bincount(labels[deep & thick], minlength=n + 1)
+    keep = inner * grid.voxel_ml >= settings.lesion_min_component_ml / 2
+    keep[0] = False
+    kept: BoolArray = keep[labels]
+    return kept
+
+
+def _cube(grid: WorkingGrid, mm: float) -> BoolArray:
+    shape = tuple(max(1, round(mm / s)) for s in grid.spacing_mm)
+    return np.ones(shape, dtype=bool)
+
+
+def count_labels(labels: LabelArray) -> tuple[int, int]:
+    """Voxels of ground-glass and of consolidation."""
+    return int((labels == 1).sum()), int((labels == 2).sum())

@@ -1,0 +1,175 @@
+"""From a scan and its masks to numbers, each with a unit or a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ctlung.measurement import withheld
+from ctlung.measurement.lesions import connected_lesions
+from ctlung.measurement.region_measures import LESION, Context, measure_region
+from ctlung.measurement.regions import partition_by_thirds
+from ctlung.measurement.slice_rows import slice_rows
+from ctlung.measurement.tally import RegionTally, Tally, tally
+from ctlung.notices import Notice
+from ctlung.records import Lesion, Measurement, Provenance, ScanReport
+from ctlung.settings import Settings
+from ctlung.vocabulary import LESION_LABELS, LUNG_LABELS, REGIONS
+from ctlung.volume import LabelMap, Scan
+
+
+def analyze(
+    scan: Scan,
+    lungs: LabelMap,
+    lesions: LabelMap,
+    notices: Iterable[Notice] = (),
+    *,
+    settings: Settings | None = None,
+    provenance: Provenance | None = None,
+    dense_from_hu: int | None = None,
+) -> ScanReport:
+    """Measure lungs and lesions: every measure of ``vocabulary.MEASURES`` in every region.
+
+    Args:
+        scan: int16 HU ``[z, y, x]``; padding (``outside_fov``) is left out of every measure.
+        lungs: 1 right lung, 2 left lung, airways out, consolidation in; on the scan's grid.
+        lesions: 1 ground-glass, 2 consolidation; on the scan's grid. Lesion voxels outside the
+            lungs are left out, with a notice.
+        notices: what the checks found. Effect ``null`` takes its ``affects`` away in its
+            ``regions`` and the areas of its ``slices``; the number then carries the notice's
+            code as its reason. The scan's own notices count too.
+        settings: limits; the defaults of FIELD if not given.
+        provenance: how the masks came about.
+        dense_from_hu: lower edge of ``dense_ml``; by default the upper edge of consolidation,
+            200 HU if a notice says that contrast agent was given.
+
+    Returns:
+        Measurements by region and measure in the order of the vocabulary; one row per slice of
+        the scan (0.0 cm2 where there is no lung); the connected lesions, largest first; all
+        notices. Numbers are unrounded.
+
+    Raises:
+        GeometryMismatch: a label map does not lie on the scan's grid.
+        ValueError: labels other than those named above.
+
+    Source: FIELD 1.1, 1.2, 2.2 to 2.4, 3.4, 3.7, 5.
+    """
+    _require(lungs, scan, LUNG_LABELS, "lungs")
+    _require(lesions, scan, LESION_LABELS, "lesions")
+    limits = settings or Settings()
+    told = tuple(dict.fromkeys((*scan.notices, *notices)))
+    partition = partition_by_thirds(lungs, scan.outside_fov)
+    counts = tally(scan, partition, lesions)
+    regions = {name: counts.of(partition.regions[name]) for name in REGIONS}
+    context = _context(scan, regions["lungs"], told, limits, dense_from_hu)
+    measurements = tuple(
+        m for name in REGIONS for m in measure_region(name, regions[name], context)
+    )
+    return ScanReport(
+        measurements,
+        slice_rows(regions["lungs"], scan.geometry, context.taken, limits),
+        _shown(connected_lesions(scan, lungs, lesions, limits), context.taken),
+        (*told, *_outside(counts), *_small(regions, measurements, context)),
+        provenance or Provenance("", settings=limits.overrides()),
+    )
+
+
+def _require(labels: LabelMap, scan: Scan, known: Mapping[int, str], what: str) -> None:
+    labels.require_grid_of(scan.geometry)
+    for number, name in labels.names.items():
+        if known.get(number) != name and bool((labels.labels == number).any()):
+            listed = ", ".join(f"{n} {text}" for n, text in known.items())
+            raise ValueError(
+                f"label {number} ({name!r}) of the {what} cannot be measured; known are {listed}. "
+                "Renumber the label map, and name its labels so, before measuring."
+            )
+
+
+def _context(
+    scan: Scan,
+    lungs: RegionTally,
+    told: tuple[Notice, ...],
+    limits: Settings,
+    dense_from_hu: int | None,
+) -> Context:
+    if dense_from_hu is None:
+        contrast = any(n.code == "contrast" for n in told)
+        dense_from_hu = (
+            limits.consolidation_upper_contrast_hu if contrast else limits.consolidation_upper_hu
+        )
+    lung_slices = int(np.count_nonzero(lungs.slice_counts.sum(axis=1)))
+    return Context(scan.geometry, limits, withheld.withholding(told), lung_slices, dense_from_hu)
+
+
+def _shown(lesions: tuple[Lesion, ...], taken: tuple[Notice, ...]) -> tuple[Lesion, ...]:
+    """The lesions without the numbers that a notice takes away; without areas, no lesions."""
+    shown = []
+    for lesion in lesions:
+        region = lesion.region
+        if withheld.reason_for(taken, "lesion_area_max_cm2", region):
+            continue
+        no_volume = withheld.reason_for(taken, "lesion_volume_measured_ml", region)
+        no_mean = withheld.reason_for(taken, "ct_number_lesion_hu", region)
+        shown.append(
+            replace(
+                lesion,
+                volume_ml=None if no_volume else lesion.volume_ml,
+                ground_glass_ml=None if no_volume else lesion.ground_glass_ml,
+                consolidation_ml=None if no_volume else lesion.consolidation_ml,
+                mean_hu=None if no_mean else lesion.mean_hu,
+            )
+        )
+    return tuple(shown)
+
+
+def _outside(counts: Tally) -> tuple[Notice, ...]:
+    if counts.lesion_outside == 0:
+        return ()
+    return (
+        Notice(
+            "lesions_outside_lungs",
+            "warn",
+            f"{counts.lesion_outside} lesion voxels lie outside the lungs and were not measured; "
+            "look whether the lungs leave dense tissue out or the lesions go too far.",
+            counts.lesion_outside,
+            0,
+            "voxels",
+            ("lesions",),
+        ),
+    )
+
+
+def _small(
+    regions: Mapping[str, RegionTally], measurements: tuple[Measurement, ...], context: Context
+) -> tuple[Notice, ...]:
+    """A warning where a CT number was given although the lesion is little (FIELD 5)."""
+    limits = context.settings
+    given = {m.region for m in measurements if m.measure == "ct_number_lesion_hu" and not m.reason}
+    little: dict[str, float] = {}
+    for name in (n for n in REGIONS if n in given):
+        volume, n = regions[name].volume_ml(*LESION), regions[name].n_voxels(*LESION)
+        small = not context.single_slice and volume < limits.min_lesion_ml_warn
+        if small or n < limits.min_voxels_warn:
+            little[name] = volume
+    if not little:
+        return ()
+    listed = ", ".join(name.replace("_", " ") for name in little)
+    what = (
+        f"fewer than {limits.min_voxels_warn} voxels"
+        if context.single_slice
+        else f"less than {limits.min_lesion_ml_warn:g} ml or {limits.min_voxels_warn} voxels"
+    )
+    return (
+        Notice(
+            "lesion_small",
+            "warn",
+            f"There is little lesion ({what}) in {listed}: its CT number there is uncertain.",
+            None if context.single_slice else min(little.values()),
+            None if context.single_slice else limits.min_lesion_ml_warn,
+            "" if context.single_slice else "ml",
+            ("ct_number_lesion_hu",),
+            tuple(little),
+        ),
+    )

@@ -1,0 +1,91 @@
+"""Opening, closing and growing by millimetres, through exact distances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import SimpleITK as sitk
+
+from ctlung.arrays import BoolArray, Float32Array, bounding_box
+
+Spacing = tuple[float, float, float]
+
+
+def distance_outside(mask: BoolArray, spacing_mm: Spacing) -> Float32Array:
+    """Distance (mm) of every voxel to the mask; 0 or less inside. Shape as ``mask``."""
+    source = sitk.GetImageFromArray(mask.astype(np.uint8))
+    source.SetSpacing((spacing_mm[2], spacing_mm[1], spacing_mm[0]))
+    field = sitk.SignedMaurerDistanceMap(
+        source, insideIsPositive=False, squaredDistance=False, useImageSpacing=True
+    )
+    distance: Float32Array = sitk.GetArrayFromImage(field)
+    return distance
+
+
+def grow(mask: BoolArray, radius_mm: float, spacing_mm: Spacing) -> BoolArray:
+    """Every voxel whose centre is within ``radius_mm`` of a voxel centre of the mask."""
+    if not mask.any():
+        return mask.copy()
+    return _in_box(mask, radius_mm, spacing_mm, lambda m: _within(m, radius_mm, spacing_mm))
+
+
+def shrink(mask: BoolArray, radius_mm: float, spacing_mm: Spacing) -> BoolArray:
+    """Every voxel of the mask further than ``radius_mm`` from what is not mask."""
+    return ~_within(~mask, radius_mm, spacing_mm) if (~mask).any() else mask.copy()
+
+
+def close(mask: BoolArray, radius_mm: float, spacing_mm: Spacing) -> BoolArray:
+    """Closing with a ball; nothing of the mask is lost, the volume's edge does not matter."""
+    if not mask.any():
+        return mask.copy()
+
+    def work(part: BoolArray) -> BoolArray:
+        grown = _within(part, radius_mm, spacing_mm)
+        return ~_within(~grown, radius_mm, spacing_mm) | part
+
+    return _in_box(mask, 2 * radius_mm, spacing_mm, work)
+
+
+def open_(mask: BoolArray, radius_mm: float, spacing_mm: Spacing) -> BoolArray:
+    """Opening with a ball."""
+    if not mask.any():
+        return mask.copy()
+
+    def work(part: BoolArray) -> BoolArray:
+        core = ~_within(~part, radius_mm, spacing_mm)
+        if not core.any():
+            return core
+        return _within(core, radius_mm, spacing_mm) & part
+
+    return _in_box(mask, 2 * radius_mm, spacing_mm, work)
+
+
+def _within(mask: BoolArray, radius_mm: float, spacing_mm: Spacing) -> BoolArray:
+    # ITK's signed distance is 0 on the border voxels of the mask itself.
+    near: BoolArray = distance_outside(mask, spacing_mm) <= radius_mm + 1e-4
+    return near
+
+
+def _in_box(
+    mask: BoolArray,
+    margin_mm: float,
+    spacing_mm: Spacing,
+    work: Callable[[BoolArray], BoolArray],
+) -> BoolArray:
+    """Run ``work`` on the mask's bounding box, padded so that the edge of the volume is far."""
+    pad = tuple(int(np.ceil(margin_mm / s)) + 1 for s in spacing_mm)
+    box = bounding_box(mask)
+    if box is None:
+        return mask.copy()
+    part = np.pad(mask[box], [(p, p) for p in pad])
+    done = work(part)
+    out = np.zeros(mask.shape, dtype=bool)
+    inner = []
+    target = []
+    for b, p, n in zip(box, pad, mask.shape, strict=True):
+        start, stop = max(0, b.start - p), min(n, b.stop + p)
+        target.append(slice(start, stop))
+        inner.append(slice(start - b.start + p, stop - b.start + p))
+    out[tuple(target)] = done[tuple(inner)]
+    return out

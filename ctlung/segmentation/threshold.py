@@ -1,0 +1,144 @@
+"""Lungs by density and shape alone, without learned weights.
+
+Good on healthy and mildly diseased lungs. It cannot see airless lung that touches the chest
+wall or the mediastinum, and says so where that probably happened (``dense_lung_lost``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from ctlung.arrays import BoolArray, LabelArray, bounding_box
+from ctlung.errors import NotChestCT
+from ctlung.notices import Notice
+from ctlung.segmentation.airways import find_airways, midline_mm
+from ctlung.segmentation.body import AIR_HU, air_inside
+from ctlung.segmentation.dense_lung import suspected_lost_ml
+from ctlung.morphology import close, grow
+from ctlung.segmentation.refine import native_box, refine
+from ctlung.segmentation.sides import lung_parts, split_sides, without_bowel_gas
+from ctlung.working_grid import WorkingGrid, spread, working_grid
+from ctlung.vocabulary import LUNG_LABELS
+from ctlung.volume import Anatomy, LabelMap, Scan, Segmentation
+
+VERSION = "1"
+
+
+@dataclass(frozen=True)
+class ThresholdSegmenter:
+    """The segmenter without weights.
+
+    Attributes:
+        closing_mm: radius of the ball that closes vessels and nodules at the lung's surface.
+        airway_wall_mm: what is taken off around the airway lumen.
+        working_mm: voxel size at which shape is decided.
+        lost_warn_ml: suspected lost dense lung of one side from which a notice is raised.
+    """
+
+    closing_mm: float = 6.0
+    airway_wall_mm: float = 2.0
+    working_mm: float = 2.0
+    lost_warn_ml: float = 20.0
+
+    @property
+    def name(self) -> str:
+        """Name and version."""
+        return f"threshold-{VERSION}"
+
+    def segment(self, scan: Scan) -> Segmentation:
+        """Right (1) and left (2) lung on the grid of ``scan``.
+
+        Raises:
+            NotChestCT: there is no lung-like air in the body.
+        """
+        grid = working_grid(scan, self.working_mm)
+        inside = air_inside(grid)
+        lumen = find_airways(grid, inside)
+        airways = grow(lumen, self.airway_wall_mm, grid.spacing_mm)
+        parts = self._parts(grid, inside & ~airways)
+        if not parts:
+            raise NotChestCT(
+                "No lungs were found: there is no lung-like air inside the body. Check that the "
+                "series shows the chest; `ctlung check` lists what the folder holds."
+            )
+        raw, cut = split_sides(grid, parts, _middle(grid, parts))
+        coarse = self._fill(grid, raw, airways)
+        labels = refine(scan, grid, coarse, (coarse > 0) & (raw == 0), airways & (raw == 0), AIR_HU)
+        anatomy = Anatomy(airways=_native_lumen(scan, grid, lumen))
+        notices = (*_touching(cut), *self._lost(grid, coarse))
+        return Segmentation(
+            lungs=LabelMap(labels, scan.geometry, LUNG_LABELS),
+            anatomy=anatomy,
+            notices=notices,
+            segmenter=self.name,
+        )
+
+    def _parts(self, grid: WorkingGrid, air: BoolArray) -> list[tuple[float, BoolArray]]:
+        joined = lung_parts(grid, air)
+        freed = np.zeros_like(air)
+        for _, part in joined:
+            freed |= without_bowel_gas(grid, part)
+        return lung_parts(grid, freed)
+
+    def _fill(self, grid: WorkingGrid, raw: LabelArray, airways: BoolArray) -> LabelArray:
+        """Close the surface and fill what it encloses, each side for itself."""
+        out = raw.copy()
+        for side in (1, 2):
+            solid = ndimage.binary_fill_holes(close(raw == side, self.closing_mm, grid.spacing_mm))
+            for plane in solid:
+                plane[:] = ndimage.binary_fill_holes(plane)
+            out[solid & (out == 0) & ~airways] = side
+        return out
+
+    def _lost(self, grid: WorkingGrid, coarse: LabelArray) -> tuple[Notice, ...]:
+        lost = suspected_lost_ml(grid, coarse)
+        return tuple(
+            Notice(
+                "dense_lung_lost",
+                "warn",
+                f"The outer surface of the {name.split('_')[0]} lung that was found is dented by "
+                f"about {lost[side]:.0f} ml of soft tissue: consolidation, effusion or tumour "
+                "along the ribs was probably left out. Look at overlay.png; lung volume and "
+                "inflammatory area may be too small.",
+                measured=round(lost[side], 1),
+                limit=self.lost_warn_ml,
+                unit="ml",
+                affects=("volumes", "lesions"),
+                regions=(name,),
+            )
+            for side, name in LUNG_LABELS.items()
+            if lost[side] > self.lost_warn_ml
+        )
+
+
+def _touching(cut: bool) -> tuple[Notice, ...]:
+    if not cut:
+        return ()
+    return (
+        Notice(
+            "lungs_touch",
+            "note",
+            "Right and left lung touch; the border between them was drawn where the connection "
+            "is thinnest.",
+        ),
+    )
+
+
+def _middle(grid: WorkingGrid, parts: list[tuple[float, BoolArray]]) -> float:
+    """x of the patient's middle, weighted by how much lung each slice holds."""
+    area = np.zeros(grid.hu.shape[0])
+    for _, part in parts:
+        area += part.sum(axis=(1, 2))
+    return float((midline_mm(grid) * area).sum() / area.sum())
+
+
+def _native_lumen(scan: Scan, grid: WorkingGrid, lumen: BoolArray) -> BoolArray:
+    out = np.zeros(scan.geometry.shape, dtype=bool)
+    small = bounding_box(lumen, (1, 1, 1))
+    if small is not None:
+        box = native_box(small, grid)
+        out[box] = spread(lumen, grid, box) & (scan.hu[box] < AIR_HU)
+    return out

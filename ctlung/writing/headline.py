@@ -1,0 +1,178 @@
+"""A report in the few words that people read first: on the picture and on the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ctlung.notices import Notice
+from ctlung.records import Measurement, ScanReport
+from ctlung.vocabulary import MEASURES, NOTICES, REASONS
+
+UNITS_FOR_PEOPLE = {"cm2": "cm²", "slice": ""}
+EFFECT_ORDER = {"refuse": 0, "null": 1, "warn": 2, "note": 3}
+NOT_GIVEN = "not given"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One headline: what it is, the number with its unit, and what stands beside it.
+
+    ``given`` is false where ``number`` is "not given" and ``beside`` says why.
+    """
+
+    title: str
+    number: str
+    beside: str
+    given: bool
+
+
+@dataclass(frozen=True)
+class RegionRow:
+    """One region's line in the small table: lung ml, lesion ml, lesion percent, CT number."""
+
+    region: str
+    cells: tuple[str, ...]
+
+
+TABLE_MEASURES = ("lung_volume_ml", "lesion_volume_ml", "lesion_percent", "ct_number_lesion_hu")
+TABLE_HEADS = ("lung ml", "area ml", "area %", "CT no. HU")
+TABLE_REGIONS = ("lungs", "right_lung", "left_lung")
+
+
+def headline(report: ScanReport) -> tuple[Figure, ...]:
+    """The figures that the trial asks for, for both lungs, rounded as FIELD says."""
+    found = (
+        _figure(report, "lung_volume_ml", _in_view(report, "lung_volume")),
+        _figure(report, "lesion_percent", _of_volume(report)),
+        _figure(report, "lesion_volume_ml", _tissues(report)),
+        _figure(report, "lesion_area_max_cm2", _where(report)),
+        _figure(report, "ct_number_lesion_hu", _spread(report)),
+        _figure(report, "lung_mean_hu", ""),
+    )
+    return tuple(figure for figure in found if figure is not None)
+
+
+def region_table(report: ScanReport) -> tuple[RegionRow, ...]:
+    """Lung volume, inflammatory area in ml and percent, and CT number, by side."""
+    rows = []
+    for region in TABLE_REGIONS:
+        found = [_find(report, measure, region) for measure in TABLE_MEASURES]
+        cells = tuple("–" if m is None or m.value is None else rounded(m) for m in found)
+        rows.append(RegionRow(words(region), cells))
+    return tuple(rows)
+
+
+def notices_by_weight(report: ScanReport) -> tuple[Notice, ...]:
+    """The notices, the gravest first; equals keep their order."""
+    return tuple(sorted(report.notices, key=lambda notice: EFFECT_ORDER[notice.effect]))
+
+
+def short_notice(notice: Notice) -> str:
+    """A notice in one line: what, with the measured value and the limit."""
+    text = NOTICES.get(notice.code, notice.code)
+    measured = _quantity(notice.measured, notice.unit)
+    limit = _quantity(notice.limit, notice.unit)
+    if measured and limit:
+        return f"{text} ({measured}, limit {limit})"
+    return f"{text} ({measured})" if measured else text
+
+
+def reason_words(reason: str) -> str:
+    """A reason code as words."""
+    return REASONS.get(reason) or NOTICES.get(reason) or words(reason)
+
+
+def rounded(measurement: Measurement) -> str:
+    """The value as a person reads it, with a true minus sign and without its unit."""
+    decimals = MEASURES[measurement.measure].decimals
+    text = f"{measurement.value:.{decimals}f}"
+    if float(text) == 0.0:
+        text = text.removeprefix("-")
+    return text.replace("-", "−")
+
+
+def words(name: str) -> str:
+    """A snake_case name as words."""
+    return name.replace("_", " ")
+
+
+def _figure(report: ScanReport, measure: str, beside: str) -> Figure | None:
+    measurement = _find(report, measure)
+    if measurement is None:
+        return None
+    title = MEASURES[measure].title
+    if measurement.value is None:
+        why = reason_words(measurement.reason or "")
+        extra = f"; {beside}" if beside.startswith("in view") else ""
+        return Figure(title, NOT_GIVEN, why + extra, given=False)
+    return Figure(title, _with_unit(measurement), beside, given=True)
+
+
+def _with_unit(measurement: Measurement) -> str:
+    unit = UNITS_FOR_PEOPLE.get(measurement.unit, measurement.unit)
+    return f"{rounded(measurement)} {unit}".rstrip()
+
+
+def _find(report: ScanReport, measure: str, region: str = "lungs") -> Measurement | None:
+    try:
+        return report[measure, region]
+    except KeyError:
+        return None
+
+
+def _given(report: ScanReport, measure: str, region: str = "lungs") -> str | None:
+    measurement = _find(report, measure, region)
+    if measurement is None or measurement.value is None:
+        return None
+    return _with_unit(measurement)
+
+
+def _in_view(report: ScanReport, quantity: str) -> str:
+    whole = _given(report, f"{quantity}_ml")
+    part = _given(report, f"{quantity}_measured_ml")
+    if whole is None:
+        return f"in view: {part}" if part else ""
+    right = _given(report, f"{quantity}_ml", "right_lung")
+    left = _given(report, f"{quantity}_ml", "left_lung")
+    return f"right {right}, left {left}" if right and left else ""
+
+
+def _of_volume(report: ScanReport) -> str:
+    parts = []
+    for side in ("right", "left"):
+        share = _given(report, "lesion_percent", f"{side}_lung")
+        if share:
+            parts.append(f"{side} {share}")
+    return ", ".join(parts)
+
+
+def _tissues(report: ScanReport) -> str:
+    if _given(report, "lesion_volume_ml") is None:
+        return _in_view(report, "lesion_volume")
+    parts = []
+    for tissue in ("ground_glass", "consolidation"):
+        volume = _given(report, f"{tissue}_volume_ml")
+        if volume:
+            parts.append(f"{words(tissue)} {volume}")
+    return ", ".join(parts)
+
+
+def _where(report: ScanReport) -> str:
+    number = _given(report, "lesion_area_max_slice")
+    share = _given(report, "lesion_area_max_percent")
+    if number is None:
+        return ""
+    return f"slice {number}" + (f", {share} of the lung there" if share else "")
+
+
+def _spread(report: ScanReport) -> str:
+    spread = _given(report, "ct_number_lesion_sd_hu")
+    median = _given(report, "ct_number_lesion_median_hu")
+    return ", ".join([f"SD {spread}"] * bool(spread) + [f"median {median}"] * bool(median))
+
+
+def _quantity(value: float | str | None, unit: str) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else f"{value:.4g}".replace("-", "−")
+    return f"{text} {UNITS_FOR_PEOPLE.get(unit, unit)}".rstrip()

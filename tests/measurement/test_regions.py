@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.measured_scans import two_boxes
+
+from ctlung.geometry import Geometry
+from ctlung.measurement.regions import label_areas, partition_by_thirds, thirds_by_height
+from ctlung.vocabulary import LUNG_LABELS, REGIONS
+from ctlung.volume import LabelMap
+
+
+def test_a_slice_belongs_by_its_centre() -> None:
+    positions = np.array([0.0, 1, 2, 3, 4, 5, 6, 7])
+    # Thirds of 0..7 end at 2.33 and 4.67.
+    assert thirds_by_height(np.full(8, 100), positions).tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
+
+
+def test_height_and_not_the_number_of_slices_counts() -> None:
+    positions = np.array([0.0, 10, 20, 21, 22, 23, 24, 30])
+    assert thirds_by_height(np.full(8, 100), positions).tolist() == [0, 1, 2, 2, 2, 2, 2, 2]
+
+
+def test_slices_under_two_percent_are_no_end_but_belong_to_the_third_there() -> None:
+    areas = np.array([0, 19, 20, 1000, 1000, 20, 19, 19, 0])
+    positions = np.arange(9.0)
+    # Ends are slices 2 and 5: thirds end at 3 and 4.
+    assert thirds_by_height(areas, positions).tolist() == [0, 0, 0, 1, 2, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("start", [0.0, -1234.567, 0.1, 88.8])
+@pytest.mark.parametrize("step", [0.7, 1.0, 1.25, 2.5 + 1e-6])
+def test_a_centre_on_a_border_does_not_depend_on_rounding(start: float, step: float) -> None:
+    exact = start + step * np.arange(10)
+    expected = [0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
+    for positions in (exact, exact.astype(np.float32).astype(float), np.round(exact, 4)):
+        assert thirds_by_height(np.full(10, 7), positions).tolist() == expected
+
+
+def test_no_lung_and_one_slice() -> None:
+    assert thirds_by_height(np.zeros(3, int), np.arange(3.0)).tolist() == [0, 0, 0]
+    assert len(thirds_by_height(np.array([5]), np.array([3.0]))) == 1
+
+
+def test_each_lung_has_its_own_thirds() -> None:
+    labels = np.zeros((12, 4, 4), np.uint8)
+    labels[0:12, :, :2] = 1
+    labels[3:9, :, 2:] = 2
+    geometry = Geometry.from_spacing(labels.shape, (3, 1, 1))
+    partition = partition_by_thirds(LabelMap(labels, geometry, LUNG_LABELS))
+    assert partition.atom_of[:, 1].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
+    assert partition.atom_of[3:9, 2].tolist() == [3, 3, 4, 4, 5, 5]
+
+
+def test_regions_are_those_of_the_vocabulary_and_do_not_overlap() -> None:
+    partition = partition_by_thirds(two_boxes().lungs)
+    assert set(partition.regions) == set(REGIONS)
+    thirds = [a for name in REGIONS[3:] for a in partition.regions[name]]
+    assert sorted(thirds) == list(range(partition.n_atoms))
+    for lung in REGIONS[1:3]:
+        parts = [a for n in REGIONS[3:] if n.startswith(lung) for a in partition.regions[n]]
+        assert sorted(parts) == sorted(partition.regions[lung])
+
+
+def test_areas_leave_padding_out() -> None:
+    labels = np.zeros((2, 3, 3), np.uint8)
+    labels[0, :, 0] = 1
+    labels[1] = 2
+    outside = np.zeros(labels.shape, bool)
+    outside[:, 0] = True
+    assert label_areas(labels, 2, outside).tolist() == [[4, 2, 0], [0, 0, 6]]
+    assert label_areas(labels, 2, None).tolist() == [[6, 3, 0], [0, 0, 9]]
