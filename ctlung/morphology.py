@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import SimpleITK as sitk
+from scipy import ndimage
 
 from ctlung.arrays import BoolArray, Float32Array, bounding_box
 
@@ -59,6 +60,24 @@ def open_(mask: BoolArray, radius_mm: float, spacing_mm: Spacing) -> BoolArray:
         return _within(core, radius_mm, spacing_mm) & part
 
     return _in_box(mask, 2 * radius_mm, spacing_mm, work)
+
+
+def fill_small_holes(mask: BoolArray, largest: float) -> BoolArray:
+    """Fill holes within each plane ``[z, :, :]`` of at most ``largest`` pixels.
+
+    The dome of liver or spleen is a hole in an axial slice as well, and must stay one.
+    """
+    out = mask.copy()
+    for k, plane in enumerate(mask):
+        if not plane.any():
+            continue
+        holes = ndimage.binary_fill_holes(plane) & ~plane
+        if holes.any():
+            labels, _ = ndimage.label(holes)
+            small = np.bincount(labels.ravel()) <= largest
+            small[0] = False
+            out[k] |= small[labels]
+    return out
 
 
 def _within(mask: BoolArray, radius_mm: float, spacing_mm: Spacing) -> BoolArray:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ctlung.arrays import BoolArray, Box, LabelArray, bounding_box
+from ctlung.arrays import BoolArray, Box, bounding_box
 from ctlung.lesions.border import lesion_labels
 from ctlung.lesions.tubes import bright_tubes
 from ctlung.morphology import distance_outside, grow
@@ -113,8 +113,3 @@ def _deep_enough(
 def _cube(grid: WorkingGrid, mm: float) -> BoolArray:
     shape = tuple(max(1, round(mm / s)) for s in grid.spacing_mm)
     return np.ones(shape, dtype=bool)
-
-
-def count_labels(labels: LabelArray) -> tuple[int, int]:
-    """Voxels of ground-glass and of consolidation."""
-    return int((labels == 1).sum()), int((labels == 2).sum())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ctlung.notices import Notice
-from ctlung.vocabulary import MEASURES, expand
+from ctlung.vocabulary import MEASURES, THIRDS, expand
 
 _LUNGS = ("right_lung", "left_lung")
 
@@ -35,7 +35,12 @@ def covers(notice: Notice, region: str) -> bool:
 def reason_for(notices: Sequence[Notice], measure: str, region: str) -> str | None:
     """Code of the first notice that withholds a measure in a region, or ``None``."""
     for notice in notices:
-        if measure in _affected(notice) and covers(notice, region):
+        if not covers(notice, region):
+            continue
+        if measure in _affected(notice):
+            return notice.code
+        # Thirds of a lung that is not all in view are thirds of something else.
+        if "thirds" in notice.affects and region in THIRDS:
             return notice.code
     return None
 

@@ -75,7 +75,9 @@ def choose_series(
     visits = {(s.patient_key, s.study_key) for s in usable}
     if len(visits) > 1:
         raise _several(usable, len(visits))
-    return _best(usable, f"the only usable series of {_and_others(listing)}")
+    named = len(listing.usable) - len(usable)
+    kept = f", {named} more are used only when named" if named else ""
+    return _best(usable, f"the only usable series of {_and_others(listing)}{kept}")
 
 
 def _named(listing: SeriesListing, series_uid: str) -> tuple[SeriesInfo, str]:

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset as read_elements
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
+from ctlung.errors import CtlungError
 from ctlung.settings import Settings
 
 CT_CLASSES = frozenset(
@@ -43,6 +44,21 @@ class Damaged(Exception):
 
 
 @contextmanager
+def guarded() -> Iterator[None]:
+    """Whatever goes wrong inside is damage of the file: pydicom fails in any way on one.
+
+    pydicom is held quiet. Errors of the file system, and those that are ours, pass.
+    """
+    try:
+        with quiet():
+            yield
+    except (OSError, CtlungError, Damaged, NotDicom):
+        raise
+    except Exception as e:
+        raise Damaged(f"it cannot be parsed ({type(e).__name__})") from e
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
     """Hold back pydicom's warnings, which quote header values."""
     with warnings.catch_warnings():
@@ -61,18 +77,13 @@ def read_dataset(stream: BinaryIO, settings: Settings, *, pixels: bool) -> Datas
     """
     if stream.read(132)[128:] != b"DICM":
         raise NotDicom
-    try:
-        with quiet():
-            if _transfer_syntax(stream) == DeflatedExplicitVRLittleEndian:
-                return _inflated(stream, settings, pixels)
-            stream.seek(0)
-            dataset = dcmread(stream, stop_before_pixels=not pixels)
-    except (OSError, Damaged):
-        raise
-    except Exception as e:  # a hostile file can make the parser fail in any way
-        raise Damaged(f"it cannot be parsed ({type(e).__name__})") from e
-    if not pixels and _is_ct(dataset) and not stream.read(1):
-        raise Damaged("it ends before its pixels")
+    with guarded():
+        if _transfer_syntax(stream) == DeflatedExplicitVRLittleEndian:
+            return _inflated(stream, settings, pixels)
+        stream.seek(0)
+        dataset = dcmread(stream, stop_before_pixels=not pixels)
+        if not pixels and _is_ct(dataset) and not stream.read(1):
+            raise Damaged("it ends before its pixels")
     return dataset
 
 

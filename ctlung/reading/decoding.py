@@ -75,12 +75,15 @@ class Decoder:
 
     def _start(self) -> subprocess.Popen[bytes]:
         # -P keeps the folder of the script and the working folder off the child's path.
-        self._child = subprocess.Popen(
-            [sys.executable, "-P", str(CHILD), str(self._memory)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-        )
+        try:
+            self._child = subprocess.Popen(
+                [sys.executable, "-P", str(CHILD), str(self._memory)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+            )
+        except OSError as e:
+            raise Damaged("no process could be started to decode its pixels") from e
         return self._child
 
     def _stop(self) -> None:

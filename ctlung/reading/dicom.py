@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ctlung.arrays import BoolArray, HUArray
 from ctlung.errors import IncompleteSeries, UnreadableFile
 from ctlung.reading.archive import FileRef, Opener, denied_error
-from ctlung.reading.dataset import Damaged, NotDicom
+from ctlung.reading.dataset import Damaged, NotDicom, guarded
 from ctlung.reading.decoding import Decoder
 from ctlung.reading.headers import SliceHeader
 from ctlung.reading.hounsfield import constant_fill, reaching_border
@@ -57,7 +57,7 @@ class _Files:
     def get(self, ref: FileRef) -> PixelFile:
         if self._file is None or self._ref != ref:
             self._file = None
-            with self._opener.open(ref) as stream:
+            with guarded(), self._opener.open(ref) as stream:
                 self._file = PixelFile(stream, self._settings, self._decoder)
             self._ref = ref
         return self._file
@@ -78,7 +78,7 @@ def read_voxels(
         IncompleteSeries: different slices lie in one place (code ``mixed_series``).
     """
     depth = stack.geometry.shape[0]
-    raw = np.empty(stack.geometry.shape, dtype=np.int16)
+    raw = _room_for(stack)
     outside: BoolArray | None = None
     kept: list[SliceHeader] = []
     _, rows, columns = stack.geometry.shape
@@ -104,6 +104,18 @@ def read_voxels(
     return Voxels(raw, outside, tuple(kept), by_tag, total - by_tag, n_low, n_high)
 
 
+def _room_for(stack: Stack) -> HUArray:
+    try:
+        return np.empty(stack.geometry.shape, dtype=np.int16)
+    except MemoryError:
+        gigabytes = np.prod(stack.geometry.shape) * 2 / 1e9
+        raise UnreadableFile(
+            f"The scan needs {gigabytes:.1f} GB of memory, which this machine does not have; use "
+            "a thicker reconstruction or a larger machine.",
+            code="no_memory",
+        ) from None
+
+
 def _slice(
     files: _Files, header: SliceHeader, where: str
 ) -> tuple[np.ndarray[Any, np.dtype[np.int16]], BoolArray | None]:
@@ -112,7 +124,8 @@ def _slice(
         file = files.get(header.ref)
         if (file.rows, file.columns) != (header.rows, header.columns):
             raise Damaged("it changed while it was read")
-        values, words = file.stored_values(header.frame)
+        with guarded():
+            values, words = file.stored_values(header.frame)
     except PermissionError:
         raise denied_error(where) from None
     except (Damaged, NotDicom, OSError, MemoryError, UnreadableFile) as e:

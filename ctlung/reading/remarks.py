@@ -106,6 +106,11 @@ def _aside(aside: SetAside) -> Notice:
     return Notice("set_aside", "note", f"{text}.", aside.n)
 
 
+def _n(count: int, noun: str, verb: str = "") -> str:
+    plural = "" if count == 1 else "s"
+    return f"{count} {noun}{plural} {verb or ('is' if count == 1 else 'are')}"
+
+
 def _turned(stack: Stack, settings: Settings) -> Iterator[Notice]:
     if stack.tilt_degrees > 0:
         yield Notice(
@@ -134,7 +139,8 @@ def _copies(stack: Stack) -> Iterator[Notice]:
         yield Notice(
             "duplicates",
             "note",
-            f"{stack.n_duplicates} slices came twice, with identical pixels; each was read once.",
+            f"{_n(stack.n_duplicates, 'slice', 'came')} twice, with identical pixels; each was "
+            "read once.",
             measured=stack.n_duplicates,
             limit=0,
             unit="slices",
@@ -156,7 +162,8 @@ def _gaps(steps: FloatArray, middle: float, settings: Settings) -> Iterator[Noti
     yield Notice(
         "slice_gap",
         "warn" if small else "null",
-        f"About {missing} slices are missing in {len(wide)} places (widest step {widest:.1f} mm, "
+        f"About {_n(missing, 'slice')} missing in {len(wide)} "
+        f"{'place' if len(wide) == 1 else 'places'} (widest step {widest:.1f} mm, "
         f"usual step {middle:.2f} mm): {verdict}. Get the whole series from the archive.",
         measured=widest,
         limit=min(settings.gap_max_mm, settings.gap_factor * middle),
@@ -251,6 +258,3 @@ def _origin(voxels: Voxels) -> Iterator[Notice]:
     if len({h.frame_of_reference for h in headers}) > 1:
         text = "Every slice names a frame of reference of its own; positions are taken as one."
         yield Notice("orientation", "note", text)
-    if any(h.thickness is None for h in headers):
-        text = "The header states no slice thickness; the distance between slices stands for it."
-        yield Notice("thickness_assumed", "note", text)

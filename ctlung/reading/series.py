@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ctlung.errors import UnreadableFile, UnsupportedGeometry
 from ctlung.reading.archive import Contents, FileRef, Opener, list_files
-from ctlung.reading.dataset import Damaged, NotDicom, read_dataset
+from ctlung.reading.dataset import Damaged, NotDicom, guarded, read_dataset
 from ctlung.reading.files import image_entry, is_image_file
 from ctlung.reading.grouping import Part, parts_of
 from ctlung.reading.headers import SliceHeader, slice_headers
@@ -80,7 +80,7 @@ def _n_files(contents: Contents) -> int:
 
 def _look(ref: FileRef, opener: Opener, tally: _Tally, settings: Settings) -> None:
     try:
-        with opener.open(ref) as stream:
+        with guarded(), opener.open(ref) as stream:
             dataset = read_dataset(stream, settings, pixels=False)
             headers = slice_headers(dataset, ref, settings)
     except NotDicom:

@@ -66,7 +66,7 @@ def arrange(headers: Sequence[SliceHeader], settings: Settings) -> Stack:
         UnsupportedGeometry: no position or orientation, coronal or sagittal slices, tilt
             beyond the limit, slices that do not lie on a line.
     """
-    headers = sorted(headers, key=lambda h: (h.sop_uid, h.frame or 0))
+    headers = sorted(headers, key=lambda h: (h.sop_uid, h.frame or 0, h.position or ()))
     row, column = _directions(headers[0])
     normal = np.cross(row, column)
     _require_axial(normal)

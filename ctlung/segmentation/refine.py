@@ -6,10 +6,12 @@ import numpy as np
 from scipy import ndimage
 
 from ctlung.arrays import BoolArray, Box, LabelArray, bounding_box
-from ctlung.working_grid import WorkingGrid, dilate, spread
+from ctlung.morphology import fill_small_holes
 from ctlung.volume import Scan
+from ctlung.working_grid import WorkingGrid, dilate, spread
 
 SMOOTH_MM = 1.5
+HOLE_PIXELS = 60
 
 
 def refine(
@@ -79,10 +81,8 @@ def _smooth_border(labels: LabelArray, steps: int) -> None:
             mask = ~_grow_faces(~mask)
         inner = tuple(slice(steps, -steps) for _ in range(3))
         labels[mask[inner] & (labels == 0)] = side
-        for plane in labels:
-            flat = plane == side
-            if flat.any():
-                plane[ndimage.binary_fill_holes(flat) & (plane == 0)] = side
+        solid = fill_small_holes(labels == side, HOLE_PIXELS)
+        labels[solid & (labels == 0)] = side
 
 
 def _grow_faces(mask: BoolArray) -> BoolArray:

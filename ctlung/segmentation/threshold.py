@@ -13,18 +13,19 @@ from scipy import ndimage
 
 from ctlung.arrays import BoolArray, LabelArray, bounding_box
 from ctlung.errors import NotChestCT
+from ctlung.morphology import close, fill_small_holes, grow
 from ctlung.notices import Notice
 from ctlung.segmentation.airways import find_airways, midline_mm
 from ctlung.segmentation.body import AIR_HU, air_inside
 from ctlung.segmentation.dense_lung import suspected_lost_ml
-from ctlung.morphology import close, grow
 from ctlung.segmentation.refine import native_box, refine
 from ctlung.segmentation.sides import lung_parts, split_sides, without_bowel_gas
-from ctlung.working_grid import WorkingGrid, spread, working_grid
 from ctlung.vocabulary import LUNG_LABELS
 from ctlung.volume import Anatomy, LabelMap, Scan, Segmentation
+from ctlung.working_grid import WorkingGrid, spread, working_grid
 
 VERSION = "1"
+HOLE_MM2 = 150.0
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,7 @@ class ThresholdSegmenter:
         out = raw.copy()
         for side in (1, 2):
             solid = ndimage.binary_fill_holes(close(raw == side, self.closing_mm, grid.spacing_mm))
-            for plane in solid:
-                plane[:] = ndimage.binary_fill_holes(plane)
+            solid = fill_small_holes(solid, HOLE_MM2 / (grid.spacing_mm[1] * grid.spacing_mm[2]))
             out[solid & (out == 0) & ~airways] = side
         return out
 

@@ -100,7 +100,9 @@ class Thorax:
 
     def to_atlas(self, x: Field, y: Field, z: Field) -> tuple[Field, Field, Field]:
         """Atlas mm of patient mm (arrays of one shape)."""
-        u, v, w = (np.asarray(c / s, np.float32) for c, s in zip((x, y, z), self.scale, strict=True))
+        u, v, w = (
+            np.asarray(c / s, np.float32) for c, s in zip((x, y, z), self.scale, strict=True)
+        )
         dx, dy, dz = self._warp(u, v, w)
         return u + dx, v + dy, w + dz
 
@@ -165,7 +167,11 @@ class Anatomy:
         """Vertebrae with the soft tissue in front and beside them."""
         middle = along(self.z, SPINE_Y)
         body = superellipse(
-            self.x, self.y - middle - 4, np.float32(24) + 0 * self.x, np.float32(27) + 0 * self.x, 2.3
+            self.x,
+            self.y - middle - 4,
+            np.float32(24) + 0 * self.x,
+            np.float32(27) + 0 * self.x,
+            2.3,
         )
         ribs = superellipse(
             self.x,

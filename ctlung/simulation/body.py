@@ -47,7 +47,9 @@ class Painter:
 
     def mix(self, share: Field, hu: float | Field) -> None:
         """Put matter of ``hu`` where ``share`` (0..1) says."""
-        self.hu += share * (np.float32(hu) if isinstance(hu, (int, float)) else hu) - share * self.hu
+        self.hu += (
+            share * (np.float32(hu) if isinstance(hu, (int, float)) else hu) - share * self.hu
+        )
         self.blood *= 1 - share
 
 
@@ -189,9 +191,13 @@ def _draw_spine(painter: Painter) -> None:
     back = phase + 0.55 * (y - 18)
     spinous = smooth_max(np.abs(a.x) - 3.6, np.maximum(np.abs(y - 42) - 15, np.abs(back) - 8), 3)
     transverse = smooth_max(
-        np.abs(np.abs(a.x) - 20) - 14, np.maximum(np.abs(y - 24 - 0.25 * (np.abs(a.x) - 20)) - 5, np.abs(phase) - 6), 4
+        np.abs(np.abs(a.x) - 20) - 14,
+        np.maximum(np.abs(y - 24 - 0.25 * (np.abs(a.x) - 20)) - 5, np.abs(phase) - 6),
+        4,
     )
-    pedicle = np.maximum(np.maximum(np.abs(np.abs(a.x) - 11) - 3.5, np.abs(y - 17) - 8), np.abs(phase) - 6)
+    pedicle = np.maximum(
+        np.maximum(np.abs(np.abs(a.x) - 11) - 3.5, np.abs(y - 17) - 8), np.abs(phase) - 6
+    )
     arch = superellipse(a.x, y - 22, 13.5 + zero, 12 + zero, 2.2)
     arch = np.maximum(arch, np.abs(phase) - 9)
     rear = np.minimum(np.minimum(spinous, transverse), np.minimum(pedicle, arch))

@@ -70,9 +70,7 @@ def segment(x: Field, y: Field, z: Field, start: Point, end: Point) -> tuple[Fie
     return gap, t
 
 
-def tube(
-    x: Field, y: Field, z: Field, points: Sequence[Point], radii: Sequence[float]
-) -> Field:
+def tube(x: Field, y: Field, z: Field, points: Sequence[Point], radii: Sequence[float]) -> Field:
     """Tube along a polyline, its radius running linearly from point to point."""
     best: Field | None = None
     for i in range(len(points) - 1):
@@ -133,9 +131,7 @@ class Noise:
         size: knots per axis; the pattern repeats after ``size * scale_mm``.
     """
 
-    def __init__(
-        self, rng: np.random.Generator, scale_mm: float | Point, size: int = 64
-    ) -> None:
+    def __init__(self, rng: np.random.Generator, scale_mm: float | Point, size: int = 64) -> None:
         scales = (scale_mm,) * 3 if isinstance(scale_mm, (int, float)) else scale_mm
         self._scales = tuple(np.float32(s) for s in scales)
         knots = rng.standard_normal((size, size, size)).astype(np.float32)

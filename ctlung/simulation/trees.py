@@ -174,9 +174,7 @@ class _Nodes:
         return node
 
 
-def _grow(
-    thorax: Thorax, plan: _Plan, tips: NDArray[np.float64], rng: np.random.Generator
-) -> Tree:
+def _grow(thorax: Thorax, plan: _Plan, tips: NDArray[np.float64], rng: np.random.Generator) -> Tree:
     nodes = _Nodes(40 + len(tips) * 60)
     root = nodes.add(np.array(plan.roots[0][0], np.float64), -1)
     for trunk in plan.roots:

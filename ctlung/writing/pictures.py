@@ -170,9 +170,7 @@ def _draw_plane(figure: Figure, spot: _Spot, height_px: int) -> None:
     _draw_marks(axes, spot)
 
 
-def _draw_contour(
-    axes: Axes, mask: np.ndarray, pixel_mm: tuple[float, float], colour: str
-) -> None:
+def _draw_contour(axes: Axes, mask: np.ndarray, pixel_mm: tuple[float, float], colour: str) -> None:
     if not mask.any():
         return
     tall, wide = pixel_mm
@@ -291,9 +289,7 @@ def _draw_panel(figure: Figure, panel: Sequence[_Words], height_px: int) -> None
         if words.bar:
             level = y + 0.38 * words.size_pt * _DPI / 72 / height_px
             ends = [left / WIDTH_PX, (left + 0.07 * _PANEL_PX) / WIDTH_PX]
-            figure.add_artist(
-                Line2D(ends, [level, level], color=words.bar, linewidth=3)
-            )
+            figure.add_artist(Line2D(ends, [level, level], color=words.bar, linewidth=3))
     figure.text(
         left / WIDTH_PX,
         (_EDGE_PX + 6) / height_px,

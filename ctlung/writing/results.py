@@ -63,9 +63,7 @@ def write_result(
         write_labels(result.lesions, stored, place / LESIONS_FILE)
         if with_scan:
             write_scan_box(result.scan, result.lungs, place / SCAN_FILE)
-        draw_overlay(
-            result.scan, result.lungs, result.lesions, result.report, place / OVERLAY_FILE
-        )
+        draw_overlay(result.scan, result.lungs, result.lesions, result.report, place / OVERLAY_FILE)
     return folder
 
 
@@ -75,9 +73,7 @@ def require_output(out: str | Path, *, force: bool = False) -> None:
     Raises:
         OutputError: ``out`` exists, or may not be written.
     """
-    require_free(
-        Path(out), force=force, schema=SCHEMA_SCAN, files=RESULT_FILES, report=REPORT_FILE
-    )
+    require_free(Path(out), force=force, schema=SCHEMA_SCAN, files=RESULT_FILES, report=REPORT_FILE)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from support.dicom_files import (
     other_object,
     phantom,
     slice_dataset,
+    write,
     write_enhanced,
     write_series,
 )
@@ -380,3 +382,34 @@ def test_no_permission_at_all(open_folder: Path) -> None:
 def test_odd_objects(data_dir: Path, folder: str, kind: type[CtlungError], sentence: str) -> None:
     with pytest.raises(kind, match=sentence):
         read_scan(data_dir / "odd" / folder)
+
+
+@pytest.mark.parametrize("kind", ["plain", "multiframe", "deflated", "implicit"])
+def test_a_thousand_accidents_end_in_named_errors(tmp_path: Path, kind: str) -> None:
+    """Bytes changed, lost or added anywhere: a scan or a named error, nothing else."""
+    path = tmp_path / "one.dcm"
+    if kind == "multiframe":
+        write_enhanced(path, HU[:2])
+    else:
+        syntax = "explicit" if kind == "plain" else kind
+        write(slice_dataset(Store(syntax=syntax), HU[:1], 0), path)
+    whole = path.read_bytes()
+    chance = random.Random(kind)
+    refused = 0
+    for _ in range(250):
+        data = bytearray(whole)
+        for _ in range(chance.choice([1, 2, 8])):
+            at = chance.randrange(128, len(data))
+            change = chance.choice(["set", "lose", "add"])
+            if change == "set":
+                data[at] = chance.randrange(256)
+            elif change == "lose":
+                del data[at : at + chance.randrange(1, 30)]
+            else:
+                data[at:at] = chance.randbytes(chance.randrange(1, 9))
+        path.write_bytes(data)
+        try:
+            read_scan(path)
+        except CtlungError:
+            refused += 1
+    assert 0 < refused < 250

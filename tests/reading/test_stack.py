@@ -91,9 +91,10 @@ def test_one_slice_has_no_volume(tmp_path: Path) -> None:
     assert scan.hu.shape == (1, 12, 10)
 
 
-def test_no_thickness_is_told(tmp_path: Path) -> None:
-    write_series(tmp_path, HU, Store(tags={"SliceThickness": None}))
-    assert codes(read_scan(tmp_path)) == {"thickness_assumed"}
+def test_without_a_thickness_nothing_is_called_sparse(tmp_path: Path) -> None:
+    scan = at([k * 10.0 for k in range(6)], HU, tmp_path, SliceThickness=None)
+    assert scan.acquisition.slice_thickness_mm is None
+    assert scan.notices == ()
 
 
 def test_identical_copies_are_dropped(tmp_path: Path) -> None:

@@ -1,0 +1,184 @@
+"""The whole way, as the method section of a paper would tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ctlung.errors import IncompleteSeries, InputError, NotChestCT, NotHounsfield
+from ctlung.identity import Key
+from ctlung.lesions.rules import METHOD, find_lesions
+from ctlung.measurement.analyze import analyze
+from ctlung.measurement.quality import check_result
+from ctlung.notices import Notice
+from ctlung.reading.checks import check_scan
+from ctlung.reading.scan import read_scan
+from ctlung.reading.series import find_series
+from ctlung.records import Provenance, ScanReport, ScanResult
+from ctlung.segmentation.load import load_segmenter
+from ctlung.segmentation.protocol import Segmenter
+from ctlung.settings import Settings
+from ctlung.version import __version__
+from ctlung.volume import Scan, Segmentation
+from ctlung.writing.keys import load_key
+from ctlung.writing.results import write_result
+
+__all__ = [
+    "analyze",
+    "check_result",
+    "check_scan",
+    "find_lesions",
+    "find_series",
+    "load_key",
+    "load_segmenter",
+    "read_scan",
+    "segment",
+    "segment_lungs",
+    "write_result",
+]
+
+Progress = Callable[[str, float], None]
+
+
+def segment(
+    source: str | Path | Scan,
+    *,
+    series: str | None = None,
+    segmenter: Segmenter | str | None = None,
+    settings: Settings | None = None,
+    key: Key | None = None,
+    identifiers: bool = False,
+    progress: Progress | None = None,
+) -> ScanResult:
+    """Measure one chest CT: lungs, inflammatory area, CT number.
+
+    Args:
+        source: a folder, DICOM file, .zip, NIfTI, NRRD or MetaImage file, or a scan.
+        series: Series Instance UID where the folder holds several.
+        segmenter: a loaded segmenter or its name.
+        settings: limits and bands; what differs from the defaults is in the report.
+        key: makes keyed hashes of patient, study and slices; without it they are ``None``.
+        identifiers: put the originals into ``provenance.identifiers``.
+        progress: called with the stage's name and the finished fraction of the whole, 0 to 1.
+
+    Raises:
+        InputError: the scan cannot be measured; the sentence says why and what to do.
+    """
+    settings = settings or Settings()
+    say = progress or _silent
+    scan = source if isinstance(source, Scan) else _read(source, series, settings, say)
+    say("checking", 0.40)
+    notices = check_scan(scan, settings)
+    _refuse(notices)
+    say("segmenting lungs", 0.45)
+    segmentation = segment_lungs(scan, segmenter)
+    notices += check_result(scan, segmentation, settings)
+    _refuse(notices)
+    say("finding lesions", 0.70)
+    lesions = find_lesions(scan, segmentation.lungs, segmentation.anatomy, settings=settings)
+    say("measuring", 0.90)
+    provenance = _provenance(scan, segmentation, settings, key, identifiers)
+    report = analyze(
+        scan, segmentation.lungs, lesions, notices, settings=settings, provenance=provenance
+    )
+    say("done", 1.0)
+    return ScanResult(scan, segmentation.lungs, lesions, _with_sop_hashes(report, scan, key))
+
+
+def segment_lungs(scan: Scan, segmenter: Segmenter | str | None = None) -> Segmentation:
+    """Right (1) and left (2) lung of a scan, and the airways.
+
+    Raises:
+        NotChestCT: there are no lungs.
+    """
+    if segmenter is None or isinstance(segmenter, str):
+        segmenter = load_segmenter(segmenter or "default")
+    return segmenter.segment(scan)
+
+
+def _read(source: str | Path, series: str | None, settings: Settings, say: Progress) -> Scan:
+    say("reading", 0.0)
+    return read_scan(
+        source,
+        series,
+        settings=settings,
+        progress=lambda done, total: say("reading", 0.4 * done / max(1, total)),
+    )
+
+
+_ERRORS: dict[str, type[InputError]] = {
+    "hu_air": NotHounsfield,
+    "hu_soft_tissue": NotHounsfield,
+    "hu_range": NotHounsfield,
+    "lung_mask": NotChestCT,
+    "slice_gap": IncompleteSeries,
+}
+
+
+def _refuse(notices: tuple[Notice, ...]) -> None:
+    for notice in notices:
+        if notice.effect == "refuse":
+            raise _ERRORS.get(notice.code, InputError)(notice.sentence, code=notice.code)
+
+
+def _provenance(
+    scan: Scan, segmentation: Segmentation, settings: Settings, key: Key | None, open_: bool
+) -> Provenance:
+    a, who = scan.acquisition, scan.source.identifiers
+    facts = {
+        "manufacturer": a.manufacturer,
+        "model": a.model,
+        "kernel": a.kernel,
+        "kernel_class": a.kernel_class,
+        "slice_thickness_mm": a.slice_thickness_mm,
+        "kvp": a.kvp,
+        "contrast_agent": a.contrast_agent,
+        "patient_position": a.patient_position,
+        "acquisition_date": a.acquisition_date,
+        "date_source": a.date_source,
+        "sex": a.sex,
+        "image_type": list(a.image_type),
+        "lossy": a.lossy,
+        "patient_hash": key.digest("patient", who.patient_id) if key else None,
+        "birth_date_hash": key.digest("birth_date", who.birth_date) if key else None,
+        "study_hash": key.digest("study", who.study_uid) if key else None,
+        "series_hash": key.digest("series", who.series_uid) if key else None,
+    }
+    originals = {
+        "patient_id": who.patient_id,
+        "patient_name": who.patient_name,
+        "birth_date": who.birth_date,
+        "study_uid": who.study_uid,
+        "series_uid": who.series_uid,
+        "sop_uids": list(who.sop_uids),
+    }
+    return Provenance(
+        version=__version__,
+        settings=settings.overrides(),
+        segmenter=segmentation.segmenter,
+        weights_sha256=segmentation.weights_sha256,
+        device=segmentation.device,
+        lesion_method=METHOD,
+        source_kind=scan.source.kind,
+        input_digest=scan.source.digest,
+        n_files=scan.source.n_files,
+        chosen_because=scan.source.chosen_because,
+        shape=scan.geometry.shape,
+        spacing_mm=scan.geometry.spacing_mm,
+        acquisition=facts,
+        identifiers=originals if open_ else None,
+        key_fingerprint=key.fingerprint if key else None,
+    )
+
+
+def _with_sop_hashes(report: ScanReport, scan: Scan, key: Key | None) -> ScanReport:
+    uids = scan.source.identifiers.sop_uids
+    if key is None or not uids:
+        return report
+    rows = tuple(replace(row, sop_hash=key.digest("sop", uids[row.slice])) for row in report.slices)
+    return replace(report, slices=rows)
+
+
+def _silent(stage: str, fraction: float) -> None:
+    """Say nothing."""

@@ -1,0 +1,238 @@
+"""Air, blood, breath and sides: what known anatomy says about a scan (FIELD 2.1, 5)."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from ctlung.arrays import BoolArray, bounding_box
+from ctlung.morphology import distance_outside
+from ctlung.notices import Notice
+from ctlung.settings import Settings
+from ctlung.volume import Scan, Segmentation
+from ctlung.working_grid import WorkingGrid, block_mean, working_grid
+
+LUMEN_MARGIN_MM = 2.0
+DEEP_MM = 5.0
+AERATED_HU = -500
+MIN_LUMEN_VOXELS = 50
+
+
+def anatomy_notices(
+    scan: Scan, segmentation: Segmentation, settings: Settings
+) -> tuple[Notice, ...]:
+    """Notices ``trachea_hu``, ``noise``, ``inspiration``, ``contrast``, ``flipped``."""
+    grid = working_grid(scan, 3.0)
+    lungs = tuple(
+        block_mean(segmentation.lungs.labels == side, grid.factors) > 0.5 for side in (1, 2)
+    )
+    return (
+        *_trachea(scan, segmentation.anatomy.airways, settings),
+        *_inspiration(grid, lungs[0] | lungs[1], settings),
+        *_blood(scan, grid, lungs, settings),
+        *_sides(grid, lungs),
+    )
+
+
+def _trachea(scan: Scan, airways: BoolArray | None, settings: Settings) -> tuple[Notice, ...]:
+    values = _lumen_values(scan, airways)
+    if values is None:
+        return ()
+    notices: list[Notice] = []
+    air = float(np.median(np.concatenate(values)))
+    if not settings.trachea_low_hu <= air <= settings.trachea_high_hu:
+        notices.append(
+            Notice(
+                "trachea_hu",
+                "warn",
+                f"Air in the trachea measures {air:.0f} HU, outside "
+                f"{settings.trachea_low_hu:.0f}..{settings.trachea_high_hu:.0f}: the scanner's "
+                "calibration is off, or the airway is too narrow to tell.",
+                measured=air,
+                limit=f"{settings.trachea_low_hu:.0f}..{settings.trachea_high_hu:.0f}",
+                unit="HU",
+            )
+        )
+    # The slice's own mean is taken off: a drift along the trachea is no noise.
+    spread = np.concatenate([v - v.mean() for v in values if len(v) >= 10] or [np.zeros(1)])
+    noise = float(spread.std())
+    if noise > settings.noise_warn_hu:
+        null = noise > settings.noise_null_hu
+        notices.append(
+            Notice(
+                "noise",
+                "null" if null else "warn",
+                f"Noise in the trachea is {noise:.0f} HU: "
+                + (
+                    "lesions found by density and percentiles are withheld; use a soft-kernel "
+                    "or thicker series of the same scan."
+                    if null
+                    else "small or faint lesions may be wrong."
+                ),
+                measured=noise,
+                limit=settings.noise_null_hu if null else settings.noise_warn_hu,
+                unit="HU",
+                affects=("lesions", "tails") if null else ("lesions",),
+            )
+        )
+    return tuple(notices)
+
+
+def _lumen_values(scan: Scan, airways: BoolArray | None) -> list[np.ndarray] | None:
+    """HU in each slice of the airway lumen, 2 mm off its wall; ``None`` where it is too small."""
+    box = bounding_box(airways, (1, 3, 3)) if airways is not None else None
+    if airways is None or box is None:
+        return None
+    lumen = airways[box]
+    spacing = scan.geometry.spacing_mm
+    # In the plane only: slices are often thicker than the margin.
+    deep = np.stack(
+        [
+            ndimage.distance_transform_edt(plane, sampling=spacing[1:]) > LUMEN_MARGIN_MM
+            for plane in lumen
+        ]
+    )
+    if int(deep.sum()) < MIN_LUMEN_VOXELS:
+        return None
+    hu = scan.hu[box]
+    return [hu[k][deep[k]].astype(np.float64) for k in range(len(hu)) if deep[k].any()]
+
+
+def _inspiration(grid: WorkingGrid, lungs: BoolArray, settings: Settings) -> tuple[Notice, ...]:
+    """Mean HU of aerated lung > 5 mm inside the surface; lesions play no part in it."""
+    if grid.hu.shape[0] < settings.min_lung_slices:
+        return ()
+    box = bounding_box(lungs, (2, 2, 2))
+    if box is None:
+        return ()
+    depth = -distance_outside(lungs[box], grid.spacing_mm)
+    inner = (depth > DEEP_MM) & (grid.hu[box] < AERATED_HU)
+    ml = float(inner.sum()) * grid.voxel_ml
+    if ml < settings.inspiration_reference_min_ml:
+        return (
+            Notice(
+                "inspiration",
+                "null",
+                f"Only {ml:.0f} ml of aerated lung lie more than 5 mm inside the surface: there "
+                "is no healthy lung to tell lesions from, and those found by density are "
+                "withheld.",
+                measured=ml,
+                limit=settings.inspiration_reference_min_ml,
+                unit="ml",
+                affects=("lesions",),
+            ),
+        )
+    mean = float(grid.hu[box][inner].mean())
+    if mean <= settings.inspiration_warn_hu:
+        return ()
+    null = mean > settings.inspiration_null_hu
+    return (
+        Notice(
+            "inspiration",
+            "null" if null else "warn",
+            f"Aerated lung has {mean:.0f} HU; a full breath gives -870 to -800: the scan was "
+            "taken in shallow breath, where normal lung is as dense as ground-glass. "
+            + (
+                "Lesions found by density are withheld."
+                if null
+                else "Lesions may be overestimated."
+            ),
+            measured=mean,
+            limit=settings.inspiration_null_hu if null else settings.inspiration_warn_hu,
+            unit="HU",
+            affects=("lesions",),
+        ),
+    )
+
+
+def _blood(
+    scan: Scan, grid: WorkingGrid, lungs: tuple[BoolArray, ...], settings: Settings
+) -> tuple[Notice, ...]:
+    """Contrast seen in the heart and great vessels; the image outranks the header."""
+    between = _between_lungs(lungs)
+    if between is None:
+        return ()
+    soft = between & (grid.hu > 0) & (grid.hu < 700)
+    core = ndimage.binary_erosion(soft, structure=np.ones((1, 3, 3), dtype=bool))
+    values = grid.hu[core]
+    if len(values) < 500:
+        return ()
+    # Fat and muscle pull the median down; contrast stands out in the upper half.
+    blood = float(np.percentile(values, 75))
+    stated = bool(scan.acquisition.contrast_agent)
+    if stated or blood <= settings.contrast_aorta_hu:
+        return ()
+    return (
+        Notice(
+            "contrast",
+            "warn",
+            f"Heart and great vessels measure {blood:.0f} HU (limit "
+            f"{settings.contrast_aorta_hu:.0f}): contrast agent was given, though the header "
+            "does not say so. Lung and lesions are denser than without it.",
+            measured=blood,
+            limit=settings.contrast_aorta_hu,
+            unit="HU",
+            affects=("lesions",),
+        ),
+    )
+
+
+def _between_lungs(lungs: tuple[BoolArray, ...]) -> BoolArray | None:
+    """Voxels with right lung on one side and left lung on the other, in front of the spine."""
+    right, left = lungs
+    both = right.any(axis=2) & left.any(axis=2)
+    if not both.any():
+        return None
+    width = right.shape[2]
+    last_right = width - 1 - np.argmax(right[:, :, ::-1], axis=2)
+    first_left = np.argmax(left, axis=2)
+    x = np.arange(width)
+    between: BoolArray = (
+        both[:, :, None] & (x > last_right[:, :, None] + 2) & (x < first_left[:, :, None] - 2)
+    )
+    rows = np.flatnonzero(np.logical_or.reduce(right | left, axis=(0, 2)))
+    # The vertebrae fill the back half; their marrow is as bright as contrast.
+    between[:, rows[0] + int(0.55 * (rows[-1] - rows[0])) :, :] = False
+    return between if between.any() else None
+
+
+def _sides(grid: WorkingGrid, lungs: tuple[BoolArray, ...]) -> tuple[Notice, ...]:
+    """Heart to the left and right dome higher in nearly everyone; both reversed is suspect."""
+    between = _between_lungs(lungs)
+    if between is None:
+        return ()
+    right, left = lungs
+    levels = np.logical_or.reduce(right | left, axis=(1, 2))
+    heights = np.flatnonzero(levels)
+    lower = slice(int(heights[0]), int(heights[0] + 0.6 * (heights[-1] - heights[0])) + 1)
+    heart = (between & (grid.hu > 0))[lower].sum(axis=(0, 1)).astype(np.float64)
+    if heart.sum() < 200:
+        return ()
+    spine = (grid.hu[lower] > 150).any(axis=1) & levels[lower, None]
+    x = np.arange(len(heart)) * grid.spacing_mm[2]
+    middle = float((spine.sum(axis=0) * x).sum() / max(1, spine.sum()))
+    heart_off = float((heart * x).sum() / heart.sum()) - middle
+    dome_off = _dome_mm(right, grid) - _dome_mm(left, grid)
+    if heart_off > -10.0 or dome_off > -5.0:
+        return ()
+    return (
+        Notice(
+            "flipped",
+            "warn",
+            f"The heart lies {-heart_off:.0f} mm to the right and the left half of the diaphragm "
+            f"is {-dome_off:.0f} mm higher: left and right may be exchanged in this file (or the "
+            "organs lie mirrored).",
+            measured=heart_off,
+            limit=-10.0,
+            unit="mm",
+        ),
+    )
+
+
+def _dome_mm(lung: BoolArray, grid: WorkingGrid) -> float:
+    """Height (mm) below which half of the lung's footprint has ended: its diaphragm."""
+    columns = np.logical_or.reduce(lung, axis=0)
+    if not columns.any():
+        return 0.0
+    lowest = np.argmax(lung, axis=0)[columns]
+    return float(np.median(lowest)) * grid.spacing_mm[0]
