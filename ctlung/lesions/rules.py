@@ -111,5 +111,6 @@ def _deep_enough(
 
 
 def _cube(grid: WorkingGrid, mm: float) -> BoolArray:
-    shape = tuple(max(1, round(mm / s)) for s in grid.spacing_mm)
-    return np.ones(shape, dtype=bool)
+    z, y, x = (max(1, round(mm / s)) for s in grid.spacing_mm)
+    # A single slice has no neighbours to be thick in.
+    return np.ones((1 if grid.hu.shape[0] == 1 else z, y, x), dtype=bool)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ctlung.arrays import BoolArray, Float32Array
+from ctlung.arrays import BoolArray, Float32Array, IntArray
 
 Spacing = tuple[float, float, float]
 
@@ -36,6 +36,9 @@ def bright_tubes(hu: Float32Array, spacing_mm: Spacing, where: BoolArray) -> Boo
         if scale < 0.7 * min(spacing_mm):
             continue
         low, mid, high = _eigenvalues(_hessian_at(clipped, spacing_mm, scale, index))
+        if hu.shape[0] == 1:
+            tube |= _ridge(low, high, scale)
+            continue
         across = np.sqrt(np.abs(low * mid))
         strength = -mid * scale**2
         tube |= (
@@ -47,8 +50,14 @@ def bright_tubes(hu: Float32Array, spacing_mm: Spacing, where: BoolArray) -> Boo
     return found
 
 
+def _ridge(low: Float32Array, high: Float32Array, scale_mm: float) -> BoolArray:
+    """In a single slice a vessel is a dot (no direction to tell it by) or a bright line."""
+    line: BoolArray = (-low * scale_mm**2 > MIN_STRENGTH_HU) & (high > MAX_FLATNESS * low)
+    return line
+
+
 def _hessian_at(
-    hu: Float32Array, spacing_mm: Spacing, scale_mm: float, index: tuple[np.ndarray, ...]
+    hu: Float32Array, spacing_mm: Spacing, scale_mm: float, index: tuple[IntArray, ...]
 ) -> tuple[Float32Array, ...]:
     """Second derivatives (HU/mm^2) zz, yy, xx, zy, zx, yx at the given voxels."""
     sigma = [scale_mm / s for s in spacing_mm]
@@ -64,7 +73,7 @@ def _hessian_at(
 
 def _eigenvalues(
     h: tuple[Float32Array, ...],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[Float32Array, Float32Array, Float32Array]:
     """Ascending eigenvalues of symmetric 3 x 3 matrices, given as zz, yy, xx, zy, zx, yx."""
     matrix = np.empty((len(h[0]), 3, 3), dtype=np.float32)
     for value, (a, b) in zip(h, ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)), strict=True):

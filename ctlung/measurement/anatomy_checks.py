@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ctlung.arrays import BoolArray, bounding_box
+from ctlung.arrays import BoolArray, IntArray, bounding_box
 from ctlung.morphology import distance_outside
 from ctlung.notices import Notice
 from ctlung.settings import Settings
@@ -180,12 +180,12 @@ def _blood(
 def _between_lungs(lungs: tuple[BoolArray, ...]) -> BoolArray | None:
     """Voxels with right lung on one side and left lung on the other, in front of the spine."""
     right, left = lungs
-    both = right.any(axis=2) & left.any(axis=2)
+    both = np.logical_or.reduce(right, axis=2) & np.logical_or.reduce(left, axis=2)
     if not both.any():
         return None
     width = right.shape[2]
-    last_right = width - 1 - np.argmax(right[:, :, ::-1], axis=2)
-    first_left = np.argmax(left, axis=2)
+    last_right: IntArray = width - 1 - np.argmax(right[:, :, ::-1], axis=2)
+    first_left: IntArray = np.argmax(left, axis=2)
     x = np.arange(width)
     between: BoolArray = (
         both[:, :, None] & (x > last_right[:, :, None] + 2) & (x < first_left[:, :, None] - 2)

@@ -28,6 +28,7 @@ def check_result(
         *segmentation.notices,
         *coverage,
         *field_notices(scan, segmentation.lungs, settings),
+        *_one_slice(scan),
         *_gap(scan, areas, settings),
         *_size(scan, areas, bool(coverage), settings),
         *_motion(areas, settings),
@@ -45,6 +46,23 @@ def lung_areas_cm2(segmentation: Segmentation, scan: Scan) -> FloatArray:
         if plane.any():
             areas[:, k] = np.bincount(plane.ravel(), minlength=3)[1:3]
     return areas * pixel
+
+
+def _one_slice(scan: Scan) -> tuple[Notice, ...]:
+    if scan.geometry.shape[0] > 1:
+        return ()
+    return (
+        Notice(
+            "single_slice",
+            "warn",
+            "In one slice vessels that run through it cannot be told from small lesions: the "
+            "inflammatory area may be too large. Look at overlay.png.",
+            measured=1.0,
+            limit=2.0,
+            unit="slices",
+            affects=("areas",),
+        ),
+    )
 
 
 def _gap(scan: Scan, areas: FloatArray, settings: Settings) -> tuple[Notice, ...]:

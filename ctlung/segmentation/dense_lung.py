@@ -7,6 +7,8 @@ heart, spine and diaphragm are normal and are left out by asking for ribs nearby
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ctlung.arrays import LabelArray
@@ -20,6 +22,18 @@ DENT_MM = 40.0
 NEAR_RIBS_MM = 20.0
 THICK_MM = 4.0
 COARSE_MM = 4.0
+
+
+STACK_MM = 80.0
+
+
+def suspected_lost_cm2(grid: WorkingGrid, lungs: LabelArray) -> dict[int, float]:
+    """The same for a single slice, as an area (cm2): judged as if it went on up and down."""
+    copies = max(1, round(STACK_MM / grid.spacing_mm[0]))
+    tall = replace(grid, hu=np.repeat(grid.hu[:1], copies, axis=0))
+    lost = suspected_lost_ml(tall, np.repeat(lungs[:1], copies, axis=0))
+    height_cm = copies * grid.spacing_mm[0] / 10.0
+    return {side: ml / height_cm for side, ml in lost.items()}
 
 
 def suspected_lost_ml(grid: WorkingGrid, lungs: LabelArray) -> dict[int, float]:

@@ -11,9 +11,13 @@ from ctlung.morphology import Spacing, grow, shrink
 from ctlung.working_grid import WorkingGrid
 
 MIN_LUNG_ML = 40.0
+MIN_LUNG_CM2 = 3.0
+SHALLOW_SLICES = 5
+MIN_CUT_ML = 300.0
 RIM_MM = 3.0
 MIN_DEEP_VOXELS = 30
 GAS_MEDIAN_HU = -968.0
+GAS_MEDIAN_SHALLOW_HU = -940.0
 DARKER_THAN_LUNG_HU = 80.0
 
 BOWEL_GAS_HU = -930.0
@@ -34,11 +38,14 @@ def lung_parts(grid: WorkingGrid, air: BoolArray) -> list[tuple[float, BoolArray
         return []
     counts = np.bincount(labels.ravel(), minlength=n + 1)
     deep = ndimage.binary_erosion(air, structure=_box_of(grid, RIM_MM))
-    darkest: float = GAS_MEDIAN_HU
+    darkest = GAS_MEDIAN_SHALLOW_HU if is_shallow(grid) else GAS_MEDIAN_HU
     parts: list[tuple[float, BoolArray]] = []
+    least = MIN_LUNG_ML
+    if is_shallow(grid):
+        least = MIN_LUNG_CM2 * air.shape[0] * grid.spacing_mm[0] / 10.0
     for i in np.argsort(-counts[1:], kind="stable") + 1:
         ml = float(counts[i]) * grid.voxel_ml
-        if ml < MIN_LUNG_ML:
+        if ml < least:
             break
         part = labels == i
         inner = grid.hu[part & deep]
@@ -53,9 +60,14 @@ def lung_parts(grid: WorkingGrid, air: BoolArray) -> list[tuple[float, BoolArray
     return parts
 
 
+def is_shallow(grid: WorkingGrid) -> bool:
+    """A few slices only: sizes are judged by area, and nothing is asked of the neighbours."""
+    return bool(grid.hu.shape[0] < SHALLOW_SLICES)
+
+
 def _box_of(grid: WorkingGrid, mm: float) -> BoolArray:
     z, y, x = (2 * v + 1 for v in grid.voxels(mm))
-    return np.ones((z, y, x), dtype=bool)
+    return np.ones((1 if is_shallow(grid) else z, y, x), dtype=bool)
 
 
 def without_bowel_gas(grid: WorkingGrid, air: BoolArray) -> BoolArray:
@@ -104,7 +116,8 @@ def split_sides(
         x = _columns_mm(grid)
         weights = part.sum(axis=(0, 1)).astype(np.float64)
         right = float(weights[x < middle_mm].sum() / weights.sum())
-        if 0.12 < right < 0.88 and weights.sum() * grid.voxel_ml > 300.0:
+        large = is_shallow(grid) or weights.sum() * grid.voxel_ml > MIN_CUT_ML
+        if 0.12 < right < 0.88 and large:
             labels = _cut(part, grid.spacing_mm, middle_mm)
             out[part] = labels[part]
             cut = True

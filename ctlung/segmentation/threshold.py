@@ -17,9 +17,9 @@ from ctlung.morphology import close, fill_small_holes, grow
 from ctlung.notices import Notice
 from ctlung.segmentation.airways import find_airways, midline_mm
 from ctlung.segmentation.body import AIR_HU, air_inside
-from ctlung.segmentation.dense_lung import suspected_lost_ml
+from ctlung.segmentation.dense_lung import suspected_lost_cm2, suspected_lost_ml
 from ctlung.segmentation.refine import native_box, refine
-from ctlung.segmentation.sides import lung_parts, split_sides, without_bowel_gas
+from ctlung.segmentation.sides import MIN_LUNG_ML, lung_parts, split_sides, without_bowel_gas
 from ctlung.vocabulary import LUNG_LABELS
 from ctlung.volume import Anatomy, LabelMap, Scan, Segmentation
 from ctlung.working_grid import WorkingGrid, spread, working_grid
@@ -37,12 +37,14 @@ class ThresholdSegmenter:
         airway_wall_mm: what is taken off around the airway lumen.
         working_mm: voxel size at which shape is decided.
         lost_warn_ml: suspected lost dense lung of one side from which a notice is raised.
+        lost_warn_cm2: the same for a single slice.
     """
 
     closing_mm: float = 6.0
     airway_wall_mm: float = 2.0
     working_mm: float = 2.0
     lost_warn_ml: float = 20.0
+    lost_warn_cm2: float = 3.0
 
     @property
     def name(self) -> str:
@@ -61,10 +63,7 @@ class ThresholdSegmenter:
         airways = grow(lumen, self.airway_wall_mm, grid.spacing_mm)
         parts = self._parts(grid, inside & ~airways)
         if not parts:
-            raise NotChestCT(
-                "No lungs were found: there is no lung-like air inside the body. Check that the "
-                "series shows the chest; `ctlung check` lists what the folder holds."
-            )
+            raise NotChestCT(_no_lungs(grid, inside))
         raw, cut = split_sides(grid, parts, _middle(grid, parts))
         coarse = self._fill(grid, raw, airways)
         labels = refine(scan, grid, coarse, (coarse > 0) & (raw == 0), airways & (raw == 0), AIR_HU)
@@ -94,24 +93,42 @@ class ThresholdSegmenter:
         return out
 
     def _lost(self, grid: WorkingGrid, coarse: LabelArray) -> tuple[Notice, ...]:
-        lost = suspected_lost_ml(grid, coarse)
+        if grid.hu.shape[0] == 1:
+            lost, limit, unit = suspected_lost_cm2(grid, coarse), self.lost_warn_cm2, "cm2"
+        else:
+            lost, limit, unit = suspected_lost_ml(grid, coarse), self.lost_warn_ml, "ml"
         return tuple(
             Notice(
                 "dense_lung_lost",
                 "warn",
                 f"The outer surface of the {name.split('_')[0]} lung that was found is dented by "
-                f"about {lost[side]:.0f} ml of soft tissue: consolidation, effusion or tumour "
+                f"about {lost[side]:.0f} {unit} of soft tissue: consolidation, effusion or tumour "
                 "along the ribs was probably left out. Look at overlay.png; lung volume and "
                 "inflammatory area may be too small.",
                 measured=round(lost[side], 1),
-                limit=self.lost_warn_ml,
-                unit="ml",
+                limit=limit,
+                unit=unit,
                 affects=("volumes", "lesions"),
                 regions=(name,),
             )
             for side, name in LUNG_LABELS.items()
-            if lost[side] > self.lost_warn_ml
+            if lost[side] > limit
         )
+
+
+def _no_lungs(grid: WorkingGrid, inside: BoolArray) -> str:
+    ml = float(inside.sum()) * grid.voxel_ml
+    what = "there is no lung-like air inside the body"
+    if ml > MIN_LUNG_ML:
+        median = float(np.median(grid.hu[inside]))
+        what = (
+            f"the {ml:.0f} ml of air inside the body (median {median:.0f} HU) are gas without "
+            "lung tissue, as in bowel or an empty phantom, or pieces too small to be a lung"
+        )
+    return (
+        f"No lungs were found: {what}. Check that the series shows the chest; `ctlung check` "
+        "lists what the folder holds."
+    )
 
 
 def _touching(cut: bool) -> tuple[Notice, ...]:
