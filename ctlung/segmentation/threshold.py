@@ -17,7 +17,7 @@ from ctlung.morphology import close, fill_small_holes, grow
 from ctlung.notices import Notice
 from ctlung.segmentation.airways import find_airways, midline_mm
 from ctlung.segmentation.body import AIR_HU, air_inside
-from ctlung.segmentation.dense_lung import suspected_lost_cm2, suspected_lost_ml
+from ctlung.segmentation.dense_lung import suspect_lost_lung
 from ctlung.segmentation.refine import native_box, refine
 from ctlung.segmentation.sides import MIN_LUNG_ML, lung_parts, split_sides, without_bowel_gas
 from ctlung.vocabulary import LUNG_LABELS
@@ -36,15 +36,15 @@ class ThresholdSegmenter:
         closing_mm: radius of the ball that closes vessels and nodules at the lung's surface.
         airway_wall_mm: what is taken off around the airway lumen.
         working_mm: voxel size at which shape is decided.
-        lost_warn_ml: suspected lost dense lung of one side from which a notice is raised.
-        lost_warn_cm2: the same for a single slice.
+        behind_warn_percent, dents_warn_ml: suspected lost dense lung of one side from which a
+            notice is raised; above what the T scans without such disease show.
     """
 
     closing_mm: float = 6.0
     airway_wall_mm: float = 2.0
     working_mm: float = 2.0
-    lost_warn_ml: float = 20.0
-    lost_warn_cm2: float = 3.0
+    behind_warn_percent: float = 10.0
+    dents_warn_ml: float = 20.0
 
     @property
     def name(self) -> str:
@@ -93,27 +93,44 @@ class ThresholdSegmenter:
         return out
 
     def _lost(self, grid: WorkingGrid, coarse: LabelArray) -> tuple[Notice, ...]:
-        if grid.hu.shape[0] == 1:
-            lost, limit, unit = suspected_lost_cm2(grid, coarse), self.lost_warn_cm2, "cm2"
-        else:
-            lost, limit, unit = suspected_lost_ml(grid, coarse), self.lost_warn_ml, "ml"
-        return tuple(
-            Notice(
-                "dense_lung_lost",
-                "warn",
-                f"The outer surface of the {name.split('_')[0]} lung that was found is dented by "
-                f"about {lost[side]:.0f} {unit} of soft tissue: consolidation, effusion or tumour "
-                "along the ribs was probably left out. Look at overlay.png; lung volume and "
-                "inflammatory area may be too small.",
-                measured=round(lost[side], 1),
-                limit=limit,
-                unit=unit,
-                affects=("volumes", "lesions"),
-                regions=(name,),
-            )
-            for side, name in LUNG_LABELS.items()
-            if lost[side] > limit
-        )
+        notices = []
+        for side, found in suspect_lost_lung(grid, coarse).items():
+            name = LUNG_LABELS[side]
+            lung = f"{name.split('_')[0]} lung"
+            if found.behind_percent > self.behind_warn_percent:
+                notices.append(
+                    _dense_lung_lost(
+                        f"Behind {found.behind_percent:.0f} % of the {lung} that was found, more "
+                        "than 20 mm of soft tissue lie before the ribs",
+                        (found.behind_percent, self.behind_warn_percent, "%"),
+                        name,
+                    )
+                )
+            elif found.dents_ml > self.dents_warn_ml:
+                notices.append(
+                    _dense_lung_lost(
+                        f"The outer surface of the {lung} that was found is dented by about "
+                        f"{found.dents_ml:.0f} ml of soft tissue",
+                        (found.dents_ml, self.dents_warn_ml, "ml"),
+                        name,
+                    )
+                )
+        return tuple(notices)
+
+
+def _dense_lung_lost(what: str, figures: tuple[float, float, str], region: str) -> Notice:
+    measured, limit, unit = figures
+    return Notice(
+        "dense_lung_lost",
+        "warn",
+        f"{what}: consolidation, effusion or tumour was probably left out. Look at overlay.png; "
+        "lung volume and inflammatory area may be too small.",
+        measured=round(measured, 1),
+        limit=limit,
+        unit=unit,
+        affects=("volumes", "lesions"),
+        regions=(region,),
+    )
 
 
 def _no_lungs(grid: WorkingGrid, inside: BoolArray) -> str:
