@@ -1,1 +1,161 @@
-"""ctlung: inflammatory area and CT number of the lungs from chest CT."""
+"""ctlung: inflammatory area and CT number of the lungs from chest CT.
+
+    import ctlung
+    result = ctlung.segment("path/to/dicom")
+    result.report["lesion_percent"].value
+
+Every name below is loaded when it is first used. For research use only; not a medical device.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ctlung.version import __version__
+
+if TYPE_CHECKING:
+    from ctlung.api import (
+        analyze,
+        check_result,
+        check_scan,
+        find_lesions,
+        find_series,
+        load_key,
+        load_segmenter,
+        read_scan,
+        segment,
+        segment_lungs,
+        write_result,
+    )
+    from ctlung.errors import (
+        CtlungError,
+        GeometryMismatch,
+        IncompleteSeries,
+        InputError,
+        ModelError,
+        NoSeriesFound,
+        NotChestCT,
+        NotComparable,
+        NotHounsfield,
+        OutputError,
+        SeveralVisits,
+        UnreadableFile,
+        UnsupportedGeometry,
+        WeightsAltered,
+        WeightsMissing,
+    )
+    from ctlung.geometry import Geometry
+    from ctlung.identity import Key
+    from ctlung.notices import Notice
+    from ctlung.records import Lesion, Measurement, Provenance, ScanReport, ScanResult, SliceRow
+    from ctlung.segmentation.protocol import Segmenter
+    from ctlung.settings import Settings
+    from ctlung.volume import Acquisition, Anatomy, LabelMap, Scan, Segmentation
+
+_HOMES = {
+    "ctlung.api": (
+        "analyze",
+        "check_result",
+        "check_scan",
+        "find_lesions",
+        "find_series",
+        "load_key",
+        "load_segmenter",
+        "read_scan",
+        "segment",
+        "segment_lungs",
+        "write_result",
+    ),
+    "ctlung.errors": (
+        "CtlungError",
+        "GeometryMismatch",
+        "IncompleteSeries",
+        "InputError",
+        "ModelError",
+        "NoSeriesFound",
+        "NotChestCT",
+        "NotComparable",
+        "NotHounsfield",
+        "OutputError",
+        "SeveralVisits",
+        "UnreadableFile",
+        "UnsupportedGeometry",
+        "WeightsAltered",
+        "WeightsMissing",
+    ),
+    "ctlung.geometry": ("Geometry",),
+    "ctlung.identity": ("Key",),
+    "ctlung.notices": ("Notice",),
+    "ctlung.records": (
+        "Lesion",
+        "Measurement",
+        "Provenance",
+        "ScanReport",
+        "ScanResult",
+        "SliceRow",
+    ),
+    "ctlung.segmentation.protocol": ("Segmenter",),
+    "ctlung.settings": ("Settings",),
+    "ctlung.volume": ("Acquisition", "Anatomy", "LabelMap", "Scan", "Segmentation"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Acquisition",
+    "Anatomy",
+    "CtlungError",
+    "Geometry",
+    "GeometryMismatch",
+    "IncompleteSeries",
+    "InputError",
+    "Key",
+    "LabelMap",
+    "Lesion",
+    "Measurement",
+    "ModelError",
+    "NoSeriesFound",
+    "NotChestCT",
+    "NotComparable",
+    "NotHounsfield",
+    "Notice",
+    "OutputError",
+    "Provenance",
+    "Scan",
+    "ScanReport",
+    "ScanResult",
+    "Segmentation",
+    "Segmenter",
+    "Settings",
+    "SeveralVisits",
+    "SliceRow",
+    "UnreadableFile",
+    "UnsupportedGeometry",
+    "WeightsAltered",
+    "WeightsMissing",
+    "__version__",
+    "analyze",
+    "check_result",
+    "check_scan",
+    "find_lesions",
+    "find_series",
+    "load_key",
+    "load_segmenter",
+    "read_scan",
+    "segment",
+    "segment_lungs",
+    "write_result",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'ctlung' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,1 +1,54 @@
-"""cli"""
+"""The command line: a thin skin over the Python API, one file per command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ctlung.cli.check import check
+from ctlung.cli.segment import segment
+from ctlung.version import __version__
+from ctlung.vocabulary import EXIT_INTERRUPTED, RESEARCH_USE
+
+app = typer.Typer(
+    name="ctlung",
+    help=(
+        "Inflammatory area and CT number of the lungs from chest CT.\n\n"
+        "Start with [bold]ctlung check FOLDER[/bold] to see what a folder holds, then "
+        "[bold]ctlung segment FOLDER -o OUT[/bold] to measure it.\n\n"
+        f"{RESEARCH_USE}"
+    ),
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(segment)
+app.command()(check)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"ctlung {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Carry --version; the commands do the work."""
+
+
+def main() -> None:
+    """Entry point of ``ctlung`` and ``python -m ctlung``."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        print("ctlung: interrupted; nothing was left half written.", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)

@@ -94,7 +94,7 @@ class Thorax:
     dependent_hu: float = 24.0
     texture_hu: float = 14.0
     blood_hu: float = 42.0
-    vessel_ends: int = 900
+    vessel_ends: int = 1500
     table: bool = True
     seed: int = 0
 
@@ -140,7 +140,7 @@ def random_thorax(rng: np.random.Generator) -> Thorax:
         dependent_hu=float(rng.uniform(15, 45)),
         texture_hu=float(rng.uniform(9, 18)),
         blood_hu=float(rng.uniform(36, 48)),
-        vessel_ends=int(rng.integers(700, 1100)),
+        vessel_ends=int(rng.integers(1200, 1800)),
         seed=int(rng.integers(2**31)),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ctlung.arrays import BoolArray
 from ctlung.simulation.anatomy import SPINE_Y, Anatomy
 from ctlung.simulation.shapes import (
     Field,
@@ -24,9 +25,9 @@ AIR, FAT, MUSCLE, LIVER, CORTEX, MARROW, DISC, CARTILAGE = -1000, -100, 52, 58, 
 TABLE_SHELL, TABLE_CORE = -250, -955
 
 _Z = (-90, -40, 0, 60, 120, 170, 205, 235, 262, 285, 320)
-_BODY_HALF_WIDTH = profile(_Z, (146, 149, 152, 155, 157, 160, 163, 163, 158, 148, 138))
-_BODY_HALF_DEPTH = profile(_Z, (106, 108, 109, 110, 106, 99, 90, 82, 76, 73, 72))
-_BODY_MIDDLE = profile(_Z, (12, 10, 8, 7, 10, 15, 21, 27, 30, 32, 32))
+_BODY_HALF_WIDTH = profile(_Z, (152, 156, 159, 161, 164, 167, 168, 166, 160, 148, 136))
+_BODY_HALF_DEPTH = profile(_Z, (114, 117, 118, 118, 115, 109, 100, 90, 82, 77, 75))
+_BODY_MIDDLE = profile(_Z, (8, 6, 4, 3, 6, 11, 18, 25, 29, 32, 32))
 TABLE_Y = 134.0
 VERTEBRA_MM = 27.0
 
@@ -53,8 +54,11 @@ class Painter:
         self.blood *= 1 - share
 
 
-def draw_body(painter: Painter, fat_planes: Noise, unevenness: Noise) -> None:
-    """Table, skin, fat, muscle, bones and abdomen; leaves the chest's inside full of fat."""
+def draw_body(painter: Painter, fat_planes: Noise, unevenness: Noise) -> BoolArray:
+    """Table, skin, fat, muscle, bones and abdomen; leaves the chest's inside full of fat.
+
+    Returns where the body is.
+    """
     a = painter.anatomy
     if a.thorax.table:
         _draw_table(painter)
@@ -69,6 +73,8 @@ def draw_body(painter: Painter, fat_planes: Noise, unevenness: Noise) -> None:
     _draw_ribs(painter)
     _draw_sternum(painter)
     _draw_spine(painter)
+    inside: BoolArray = body < 0.5
+    return inside
 
 
 def draw_mediastinum(painter: Painter) -> None:
@@ -169,9 +175,9 @@ def _draw_ribs(painter: Painter) -> None:
 def _draw_sternum(painter: Painter) -> None:
     a = painter.anatomy
     width = np.interp(a.z, [40, 60, 150, 175, 198], [7, 15, 15, 26, 24]).astype(np.float32)
-    f = np.maximum(np.abs(a.cage - 8) - 5.0, np.abs(a.x) - width)
+    f = np.maximum(np.abs(a.cage - 7) - 4.5, np.abs(a.x) - width)
     f = smooth_max(f.astype(np.float32), np.maximum(42 - a.z, a.z - 200), 4)
-    f = np.where(a.y < 0, f, np.float32(99))
+    f = np.maximum(f, a.y)
     painter.paint(f, CORTEX - 200)
     painter.paint(f + 1.6, MARROW - 60)
 
@@ -216,7 +222,7 @@ def _draw_shoulders(painter: Painter) -> None:
         gap = np.abs(a.cage - 20) - np.float32(3.2)
         reach = np.abs(x - mid) - np.clip((a.z - 112) / np.float32(2.2), 4, 30)
         blade = np.maximum(np.maximum(gap, reach), np.maximum(a.z - 226, 112 - a.z))
-        blade = np.where(a.y > 20, blade, np.float32(99)).astype(np.float32)
+        blade = np.maximum(blade, 20 - a.y).astype(np.float32)
         painter.paint(blade, CORTEX - 120)
         painter.paint(blade + 1.6, MARROW)
         collar = rounded([(13, -38, 203), (45, -40, 214), (85, -18, 232), (120, 6, 244)])

@@ -16,6 +16,8 @@ from scipy.interpolate import PchipInterpolator
 
 from ctlung.arrays import Float32Array
 
+FAR_MM = 40.0
+
 Field: TypeAlias = Float32Array
 Point: TypeAlias = tuple[float, float, float]
 
@@ -70,16 +72,33 @@ def segment(x: Field, y: Field, z: Field, start: Point, end: Point) -> tuple[Fie
     return gap, t
 
 
-def tube(x: Field, y: Field, z: Field, points: Sequence[Point], radii: Sequence[float]) -> Field:
-    """Tube along a polyline, its radius running linearly from point to point."""
-    best: Field | None = None
+def tube(
+    x: Field, y: Field, z: Field, points: Sequence[Point], radii: Sequence[float]
+) -> Field:
+    """Tube along a polyline, its radius running linearly from point to point.
+
+    Beyond ``FAR_MM`` from the tube the value stays ``FAR_MM``: most of a chest is far from most
+    tubes, and this is where rendering would spend its time.
+    """
+    corners = np.asarray(points, np.float32)
+    reach = np.float32(max(radii) + FAR_MM)
+    low, high = corners.min(axis=0) - reach, corners.max(axis=0) + reach
+    near = (x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1])
+    near &= (z > low[2]) & (z < high[2])
+    px, py, pz = x[near], y[near], z[near]
+    best = np.full(px.shape, FAR_MM, np.float32)
     for i in range(len(points) - 1):
-        gap, t = segment(x, y, z, points[i], points[i + 1])
+        a, b = corners[i], corners[i + 1]
+        part = (px > min(a[0], b[0]) - reach) & (px < max(a[0], b[0]) + reach)
+        part &= (py > min(a[1], b[1]) - reach) & (py < max(a[1], b[1]) + reach)
+        part &= (pz > min(a[2], b[2]) - reach) & (pz < max(a[2], b[2]) + reach)
+        where = np.flatnonzero(part)
+        gap, t = segment(px[where], py[where], pz[where], points[i], points[i + 1])
         f = gap - (np.float32(radii[i]) + t * np.float32(radii[i + 1] - radii[i]))
-        best = f if best is None else np.minimum(best, f)
-    if best is None:
-        raise ValueError("a tube needs at least two points")
-    return best
+        best[where] = np.minimum(best[where], f)
+    out = np.full(x.shape, FAR_MM, np.float32)
+    out[near] = best
+    return out
 
 
 def rounded(points: Sequence[Point], times: int = 2) -> list[Point]:

@@ -34,6 +34,7 @@ class Phantom:
         airways: lumen of trachea and bronchi.
         vessels: vessels inside the lungs.
         blood: float32, share of each voxel that is blood (for a contrast agent).
+        body: the patient, without table and air around.
     """
 
     hu: Float32Array
@@ -43,6 +44,7 @@ class Phantom:
     airways: BoolArray
     vessels: BoolArray
     blood: Float32Array
+    body: BoolArray
 
 
 def phantom_grid(
@@ -86,7 +88,7 @@ def render(
     shape = geometry.shape
     hu, blood = np.empty(shape, np.float32), np.empty(shape, np.float32)
     lungs, lesions = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-    airways, vessels = np.zeros(shape, bool), np.zeros(shape, bool)
+    airways, vessels, body = (np.zeros(shape, bool) for _ in range(3))
     for start in range(0, shape[0], SLAB):
         stop = min(start + SLAB, shape[0])
         slab = _Slab(thorax, geometry, breath, start - 1, stop + 1)
@@ -95,7 +97,8 @@ def render(
         hu[to], blood[to] = slab.painter.hu[of], slab.painter.blood[of]
         lungs[to], lesions[to] = slab.lungs[of], slab.lesions[of]
         airways[to], vessels[to] = slab.airways[of], slab.vessels[of]
-    return Phantom(hu, geometry, lungs, lesions, airways, vessels, blood)
+        body[to] = slab.body[of]
+    return Phantom(hu, geometry, lungs, lesions, airways, vessels, blood, body)
 
 
 @lru_cache(maxsize=4)
@@ -127,7 +130,7 @@ class _Slab:
 
     def draw(self, opacities: Sequence[Opacity]) -> None:
         planes, soft, coarse, fine = _noises(self.thorax.seed)
-        draw_body(self.painter, planes, soft)
+        self.body = draw_body(self.painter, planes, soft)
         draw_mediastinum(self.painter)
         a = self.anatomy
         share = coverage(a.lungs)
@@ -180,6 +183,11 @@ class _Slab:
             bronchi = grow_tree(self.thorax, "bronchus", side)
             self._trace(bronchi, 1.12, 0.45, wall)
             self._trace(bronchi, 1.0, 0.0, lumen)
+        # A twig that would pierce the diaphragm or the chest wall ends at the lung's border.
+        a = self.anatomy
+        allowed = (a.lungs < 0.5) | ((a.mediastinum < 0) & (a.diaphragm < -2) & (a.spine > 2))
+        for share in (vessel, wall, lumen):
+            share *= allowed
         self.painter.mix(vessel, self.thorax.blood_hu)
         self.painter.blood += vessel
         self.painter.mix(wall, 20)

@@ -1,0 +1,123 @@
+"""``ctlung segment``: measure one scan."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ctlung.cli.console import progress, sentences, settings_from
+from ctlung.vocabulary import RESEARCH_USE
+
+if TYPE_CHECKING:
+    from ctlung.records import ScanReport
+
+
+def segment(
+    scan: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SCAN",
+            help="Folder with a DICOM series, a DICOM file, a .zip, or a NIfTI, NRRD or "
+            "MetaImage file in HU.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="OUT", help="Folder for the results; made new.")
+    ],
+    series: Annotated[
+        str | None,
+        typer.Option(metavar="UID", help="Measure this series (see `ctlung check`)."),
+    ] = None,
+    segmenter: Annotated[
+        str, typer.Option(metavar="NAME", help="Lung segmenter: default or threshold.")
+    ] = "default",
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an earlier result of ctlung in OUT.")
+    ] = False,
+    scan_file: Annotated[
+        bool,
+        typer.Option(
+            "--scan/--no-scan",
+            help="Write scan.nii.gz; without it a later comparison needs the DICOM again.",
+        ),
+    ] = True,
+    identifiers: Annotated[
+        bool,
+        typer.Option(
+            "--identifiers", help="Write patient and study identifiers into report.json in clear."
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON and nothing else.")
+    ] = False,
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Override a limit; kept in the report."),
+    ] = None,
+) -> None:
+    """Measure a chest CT: lungs, inflammatory area, CT number of the inflammatory area.
+
+    Writes into OUT: report.json, measurements.csv, slices.csv, lungs.nii.gz, lesions.nii.gz,
+    scan.nii.gz and overlay.png. Look at overlay.png before you use a number.
+
+    Examples:
+
+      ctlung segment patient07/baseline -o results/patient07-baseline
+
+      ctlung segment export.zip -o out --series 1.2.840.113619.2.55.3
+
+      ctlung segment scan.nii.gz -o out --json > report.json
+
+    Exit code: 0 done, 1 refused (the sentence says why), 2 wrong usage, 130 interrupted.
+    """
+    settings = settings_from(override or [])
+    with sentences():
+        from ctlung import api
+        from ctlung.writing.results import require_output
+        from ctlung.writing.tables import report_as_json
+
+        require_output(out, force=force)
+        try:
+            loaded = api.load_segmenter(segmenter)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--segmenter") from None
+        with progress() as say:
+            result = api.segment(
+                scan,
+                series=series,
+                segmenter=loaded,
+                settings=settings,
+                key=api.load_key(),
+                identifiers=identifiers,
+                progress=lambda stage, done: say(stage, 0.9 * done),
+            )
+            say("writing", 0.9)
+            folder = api.write_result(result, out, force=force, with_scan=scan_file)
+        if as_json:
+            sys.stdout.write(report_as_json(result.report))
+        else:
+            _show(result.report, folder)
+
+
+def _show(report: ScanReport, folder: Path) -> None:
+    """The headline, the notices and where the files are, for people."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from ctlung.writing.headline import headline, notices_by_weight
+
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for figure in headline(report):
+        table.add_row(figure.title, Text(figure.number, style="bold"), figure.beside)
+    console.print(table)
+    if report.provenance.chosen_because:
+        console.print(Text(report.provenance.chosen_because))
+    for notice in notices_by_weight(report):
+        console.print(Text(f"{notice.effect:>4}: {notice.sentence}"))
+    console.print(Text(f"Results in {folder}; look at {folder / 'overlay.png'} first."))
+    console.print(RESEARCH_USE)
