@@ -116,8 +116,10 @@ def _show(report: ScanReport, folder: Path) -> None:
         table.add_row(figure.title, Text(figure.number, style="bold"), figure.beside)
     console.print(table)
     if report.provenance.chosen_because:
-        console.print(Text(report.provenance.chosen_because))
+        console.print(Text(report.provenance.chosen_because), soft_wrap=True)
     for notice in notices_by_weight(report):
-        console.print(Text(f"{notice.effect:>4}: {notice.sentence}"))
-    console.print(Text(f"Results in {folder}; look at {folder / 'overlay.png'} first."))
+        console.print(Text(f"{notice.effect:>4}: {notice.sentence}"), soft_wrap=True)
+    console.print(
+        Text(f"Results in {folder}; look at {folder / 'overlay.png'} first."), soft_wrap=True
+    )
     console.print(RESEARCH_USE)

@@ -195,7 +195,7 @@ def _draw_spine(painter: Painter) -> None:
     painter.paint(bone, CORTEX - 150)
     painter.paint(bone + 1.8, MARROW - 20)
     back = phase + 0.55 * (y - 18)
-    spinous = smooth_max(np.abs(a.x) - 3.6, np.maximum(np.abs(y - 42) - 15, np.abs(back) - 8), 3)
+    spinous = smooth_max(np.abs(a.x) - 3.6, np.maximum(np.abs(y - 36) - 12, np.abs(back) - 8), 3)
     transverse = smooth_max(
         np.abs(np.abs(a.x) - 20) - 14,
         np.maximum(np.abs(y - 24 - 0.25 * (np.abs(a.x) - 20)) - 5, np.abs(phase) - 6),

@@ -169,7 +169,7 @@ class _Slab:
         f = opacity.border(x[box], y[box], z[box])
         share = coverage(f, opacity.edge_mm)
         a = self.anatomy
-        inside = np.float32(opacity.hu) + 8 * fine(a.x[box], a.y[box], a.z[box])
+        inside = np.float32(opacity.hu) + 14 * fine(a.x[box], a.y[box], a.z[box])
         tissue[box] += share * (inside - tissue[box])
         lesions, lungs = self.lesions[box], self.lungs[box]
         lesions[(f <= 0) & (lungs > 0)] = opacity.label
@@ -181,7 +181,7 @@ class _Slab:
             for kind in ("artery", "vein"):
                 self._trace(grow_tree(self.thorax, kind, side), 1.0, 0.0, vessel)
             bronchi = grow_tree(self.thorax, "bronchus", side)
-            self._trace(bronchi, 1.12, 0.45, wall)
+            self._trace(bronchi, 1.1, 0.35, wall)
             self._trace(bronchi, 1.0, 0.0, lumen)
         # A twig that would pierce the diaphragm or the chest wall ends at the lung's border.
         a = self.anatomy

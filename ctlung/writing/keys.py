@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from platformdirs import user_config_dir
@@ -75,15 +76,13 @@ def _make(path: Path) -> None:
             draft.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
-            f"No key could be kept in {path.parent} ({(error.strerror or 'no reason given').lower()}"
-            f"); make a file of at least {_SHORTEST} secret bytes and name it in {KEY_VARIABLE}.",
+            f"No key could be kept in {path.parent} "
+            f"({(error.strerror or 'no reason given').lower()}); make a file of at least {_SHORTEST} secret bytes and name it in {KEY_VARIABLE}.",
             code="key_file",
         ) from error
 
 
 def _link(draft: Path, path: Path) -> None:
-    try:
+    # Where another process was first, its key is the key.
+    with suppress(FileExistsError):
         os.link(draft, path)
-    except FileExistsError:
-        # Another process was first; its key is the key.
-        pass

@@ -37,10 +37,11 @@ COLOURS = {
     "consolidation": "#ff5d5d",
 }
 _DPI = 100
-_PANEL_PX, _EDGE_PX, _GAP_PX = 560, 14, 6
+_PANEL_PX, _EDGE_PX, _GAP_PX, _TITLE_PX = 560, 14, 6, 24
 _BLACK, _WHITE, _GREY, _AMBER = "#000000", "#f4f4f4", "#a9b1ba", "#ffb454"
 _LINE_WIDTH = 1.0
-_SCALE_BAR_MM = 50.0
+_LAYOUTS = ((8, 4), (6, 3), (4, 2))
+"""How many axial planes, and how many of them in a row."""
 _HALO = [withStroke(linewidth=2.5, foreground=_BLACK)]
 
 
@@ -88,10 +89,9 @@ def draw_overlay(
         report: its numbers and notices.
         path: the file to write.
     """
-    across, along = choose_planes(scan, lungs, lesions, report)
-    spots, montage_height = _arrange(across, along)
     panel = _panel(scan, report)
     panel_height = sum(words.height_px for words in panel) + 70
+    spots, montage_height = _fitting(scan, lungs, lesions, report, panel_height)
     height = int(np.ceil(max(montage_height, panel_height) + 2 * _EDGE_PX))
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -101,14 +101,29 @@ def draw_overlay(
             _draw_plane(figure, spot, height)
         _draw_panel(figure, panel, height)
         # Without this matplotlib writes its version and so changes the bytes.
-        canvas.print_png(str(path), metadata={"Software": None})
+        canvas.print_png(str(path), metadata={"Software": None})  # type: ignore[no-untyped-call]
 
 
-def _arrange(across: Sequence[Plane], along: Sequence[Plane]) -> tuple[list[_Spot], float]:
+def _fitting(
+    scan: Scan, lungs: LabelMap, lesions: LabelMap, report: ScanReport, panel_height: float
+) -> tuple[list[_Spot], float]:
+    """The layout that leaves the least of the canvas black beside a panel of that height."""
+    best: tuple[float, list[_Spot], float] | None = None
+    for most, in_a_row in _LAYOUTS:
+        spots, height = _arrange(*choose_planes(scan, lungs, lesions, report, most), in_a_row)
+        short = panel_height - height
+        black = short * (WIDTH_PX - _PANEL_PX) if short > 0 else -short * _PANEL_PX
+        if best is None or black < best[0]:
+            best = black, spots, height
+    assert best is not None
+    return best[1], best[2]
+
+
+def _arrange(
+    across: Sequence[Plane], along: Sequence[Plane], in_a_row: int
+) -> tuple[list[_Spot], float]:
     """Rows of planes, each row as wide as the montage and all planes of it at one scale."""
-    rows = [across] if len(across) <= 4 else [across[: (len(across) + 1) // 2]]
-    if len(across) > 4:
-        rows.append(across[len(rows[0]) :])
+    rows = [across[k : k + in_a_row] for k in range(0, len(across), in_a_row)]
     scale = min((_row_scale(row) for row in rows), default=1.0)
     if along:
         rows.append(along)
@@ -120,10 +135,10 @@ def _arrange(across: Sequence[Plane], along: Sequence[Plane]) -> tuple[list[_Spo
         left = float(_EDGE_PX)
         for plane in row:
             height, width = (factor * mm for mm in plane.size_mm)
-            spots.append(_Spot(plane, left, top, width, height))
+            spots.append(_Spot(plane, left, top + _TITLE_PX, width, height))
             left += width + _GAP_PX
             tallest = max(tallest, height)
-        top += tallest + _GAP_PX
+        top += _TITLE_PX + tallest + _GAP_PX
     return spots, top - _EDGE_PX
 
 
@@ -197,12 +212,16 @@ def _draw_marks(axes: Axes, spot: _Spot) -> None:
         _text(axes, x, y, letter, 15 if strong else 11, _WHITE if strong else _GREY, across, up)
     title = plane.title + ("   largest area" if plane.largest else "")
     colour = COLOURS["ground-glass"] if plane.largest else _WHITE
-    _text(axes, 8 * mm, 7 * mm, title, 11, colour, "left", "top")
-    start, level = wide - 10 * mm - _SCALE_BAR_MM, tall - 12 * mm
-    bar = Line2D([start, start + _SCALE_BAR_MM], [level, level], color=_WHITE, linewidth=2.5)
+    # Above the plane, where no marker and no lung is.
+    _text(axes, 0, -5 * mm, title, 11, colour, "left", "bottom")
+    long = 50 if wide > 140 else 20
+    start, level = wide - 10 * mm - long, tall - 12 * mm
+    bar = Line2D([start, start + long], [level, level], color=_WHITE, linewidth=2.5)
     bar.set_path_effects([withStroke(linewidth=4.5, foreground=_BLACK)])
     axes.add_line(bar)
-    _text(axes, start + _SCALE_BAR_MM / 2, level - 5 * mm, "5 cm", 10, _WHITE, "center", "bottom")
+    _text(
+        axes, start + long / 2, level - 5 * mm, f"{long // 10} cm", 10, _WHITE, "center", "bottom"
+    )
 
 
 def _text(
@@ -244,11 +263,13 @@ def _notices(report: ScanReport) -> list[_Words]:
     if not grave:
         return [_Words(((0.0, "No warnings."),), 11.5, _GREY, 20)]
     lines = [_Words(((0.0, "Read with care"),), 12.5, _AMBER, 20, weight="bold")]
-    for notice in grave[:10]:
-        withheld = "; numbers withheld" if notice.effect == "null" else ""
-        lines += _wrapped("• " + short_notice(notice) + withheld, 11, _WHITE, 3)
-    if len(grave) > 10:
-        lines += _wrapped(f"and {len(grave) - 10} more, see report.json", 11, _GREY, 3)
+    # One fact may both withhold numbers and warn; on the picture it is said once.
+    said = {short_notice(n): n.effect for n in reversed(grave)}
+    for text in list(reversed(said))[:10]:
+        withheld = "; numbers withheld" if said[text] == "null" else ""
+        lines += _wrapped("• " + text + withheld, 11, _WHITE, 3)
+    if len(said) > 10:
+        lines += _wrapped(f"and {len(said) - 10} more, see report.json", 11, _GREY, 3)
     return lines
 
 
@@ -261,7 +282,7 @@ def _acquired(scan: Scan) -> str:
 
 
 def _wrapped(words: str, size: float, colour: str, above: float = 0.0) -> list[_Words]:
-    characters = int(_PANEL_PX / (0.58 * size * _DPI / 72))
+    characters = int(_PANEL_PX / (0.52 * size * _DPI / 72))
     lines = textwrap.wrap(words, characters, subsequent_indent="")
     return [
         _Words(((0.0, line),), size, colour, above if k == 0 else 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -61,17 +62,18 @@ class _Volume:
     z_rows: tuple[int, ...]
 
     def cut(self, array: np.ndarray[Any, Any], kind: Kind, index: int) -> np.ndarray[Any, Any]:
-        z, y, x = self.box
+        _, y, x = self.box
         if kind == "axial":
             return array[index, y, x]
         side = array[:, index, x] if kind == "coronal" else array[:, y, index]
-        return side[np.asarray(self.z_rows)]
+        from_head: np.ndarray[Any, Any] = side[np.asarray(self.z_rows)]
+        return from_head
 
 
 def choose_planes(
-    scan: Scan, lungs: LabelMap, lesions: LabelMap, report: ScanReport
+    scan: Scan, lungs: LabelMap, lesions: LabelMap, report: ScanReport, most_axial: int = 8
 ) -> tuple[tuple[Plane, ...], tuple[Plane, ...]]:
-    """Up to eight axial planes, and three coronal with two sagittal ones.
+    """Up to ``most_axial`` axial planes, and three coronal with two sagittal ones.
 
     They are spread evenly over the lungs; in each stretch that holds lesions the plane with the
     most lesion is taken, and the slice of the largest inflammatory area is always among them.
@@ -81,7 +83,7 @@ def choose_planes(
     volume = _Volume(scan, lungs, lesions, box, _rows_from_head(scan.geometry, box[0]))
     lung_box = bounding_box(lungs.labels > 0) or box
     largest = _largest_slice(report, lesions)
-    axial = _spread(lung_box[0], 8, _profile(lesions.labels > 0, 0), largest)
+    axial = _spread(lung_box[0], most_axial, _profile(lesions.labels > 0, 0), largest)
     across = tuple(_plane(volume, "axial", k, largest=k == largest) for k in axial)
     if scan.geometry.shape[0] < _SHORTEST_STACK:
         return across, ()
@@ -132,7 +134,7 @@ def _spread(part: slice, count: int, weight: IntArray, always: int | None = None
     """One index in each of ``count`` stretches of ``part``: the heaviest near its middle."""
     edges = np.linspace(part.start, part.stop, min(count, part.stop - part.start) + 1)
     chosen = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         quarter = (high - low) / 4
         inner = np.arange(int(low + quarter), max(int(low + quarter) + 1, int(high - quarter)))
         heavy = weight[inner]

@@ -39,7 +39,7 @@ def write_scan_box(scan: Scan, lungs: LabelMap, path: Path) -> None:
 
     A scan without lungs is written whole.
     """
-    box = lung_box(lungs, SCAN_MARGIN_MM) or tuple(slice(0, n) for n in scan.geometry.shape)
+    box = lung_box(lungs, SCAN_MARGIN_MM) or _whole(scan.geometry.shape)
     grid = scan.source.stored or _canonical_grid(scan.geometry)
     affine = _cropped_affine(grid, box, scan.geometry.shape)
     _write(grid.to_stored(scan.hu[box]), affine, path)
@@ -50,6 +50,11 @@ def lung_box(lungs: LabelMap, margin_mm: float) -> Box | None:
     dz, dy, dx = lungs.geometry.spacing_mm
     margin = tuple(int(np.ceil(margin_mm / step)) if step > 0 else 0 for step in (dz, dy, dx))
     return bounding_box(lungs.labels > 0, (margin[0], margin[1], margin[2]))
+
+
+def _whole(shape: tuple[int, int, int]) -> Box:
+    depth, height, width = shape
+    return slice(0, depth), slice(0, height), slice(0, width)
 
 
 def _canonical_grid(geometry: Geometry) -> StoredGrid:

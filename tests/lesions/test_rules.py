@@ -19,9 +19,7 @@ Spacing = tuple[float, float, float]
 
 
 def _lesions(c: Chest, **changes: Any) -> np.ndarray:
-    found = find_lesions(
-        c.scan, c.lung_map, Anatomy(airways=c.lumen), settings=Settings(**changes)
-    )
+    found = find_lesions(c.scan, c.lung_map, Anatomy(airways=c.lumen), settings=Settings(**changes))
     return np.asarray(found.labels)
 
 
@@ -105,11 +103,10 @@ def test_vessels_beside_a_lesion_do_not_join_it() -> None:
 def test_airway_walls_are_no_lesion() -> None:
     """Lungs that take the walls of the main bronchi in, as a rough segmenter would."""
     c = chest(spacing=FINE, z_mm=(90, 180))
-    lungs = np.array(c.lungs)
-    near = (c.lungs == 0) & (np.abs(_x_mm(c)) > 21) & (c.scan.hu < 60) & _bronchi_near(c)
-    lungs[near & ~c.lumen] = np.where(_x_mm(c) < 0, 1, 2).repeat(1)[None, None, :].astype(
-        np.uint8
-    ).repeat(lungs.shape[0], 0).repeat(lungs.shape[1], 1)[near & ~c.lumen]
+    near = (c.lungs == 0) & ~c.lumen & (np.abs(_x_mm(c)) > 21) & _bronchi_near(c)
+    near &= c.scan.hu < 60
+    side = np.where(_x_mm(c) < 0, 1, 2)[None, None, :]
+    lungs = np.where(near, side, c.lungs).astype(np.uint8)
     assert np.count_nonzero(near) > 200
     found = find_lesions(
         c.scan, LabelMap(lungs, c.scan.geometry, LUNG_LABELS), Anatomy(airways=c.lumen)

@@ -209,7 +209,11 @@ def test_small_and_large_lungs_are_a_warning(
 
 @pytest.mark.parametrize(
     ("right", "left", "smaller", "limit"),
-    [((2, 20), (2, 26), None, 0), ((2, 16), (2, 26), "right", 0.7), ((2, 26), (2, 14), "left", 1.8)],
+    [
+        ((2, 20), (2, 26), None, 0),
+        ((2, 16), (2, 26), "right", 0.7),
+        ((2, 26), (2, 14), "left", 1.8),
+    ],
 )
 def test_unequal_lungs(
     right: tuple[int, int], left: tuple[int, int], smaller: str | None, limit: float
@@ -221,9 +225,7 @@ def test_unequal_lungs(
     notice = _one(notices, "lung_mask", "warn")
     assert f"The {smaller} lung is unusually small" in notice.sentence
     assert notice.limit == limit
-    assert notice.measured == pytest.approx(
-        (right[1] - right[0]) / (left[1] - left[0]), abs=0.01
-    )
+    assert notice.measured == pytest.approx((right[1] - right[0]) / (left[1] - left[0]), abs=0.01)
 
 
 def test_a_missing_lung_is_told_without_infinity() -> None:

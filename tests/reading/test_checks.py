@@ -155,6 +155,12 @@ def test_padding_is_not_measured_as_air() -> None:
     assert _said(bare, "hu_air") is not None  # without the padding told, it is
 
 
+def test_lung_at_the_edge_of_a_narrow_field_is_not_measured_as_air() -> None:
+    """No room air is in view at all: nothing can be said of it."""
+    scan = chest(x_mm=(-100, 100), y_mm=(-84, 84)).scan
+    assert _said(scan, "hu_air") is None
+
+
 # soft tissue
 
 
@@ -306,8 +312,12 @@ def test_every_limit_is_a_setting(changes: dict[str, Any], code: str) -> None:
 
 def test_codes_and_groups_are_those_of_the_vocabulary() -> None:
     scan = with_acquisition(
-        _shifted(60), kernel=None, kernel_class="unknown", patient_position="HFP",
-        slice_thickness_mm=12.0, contrast_agent="yes",
+        _shifted(60),
+        kernel=None,
+        kernel_class="unknown",
+        patient_position="HFP",
+        slice_thickness_mm=12.0,
+        contrast_agent="yes",
     )
     notices = check_scan(scan)
     assert len(notices) >= 5

@@ -43,9 +43,7 @@ def test_a_bronchus_that_opens_into_dark_lung_is_rolled_back() -> None:
     hu = np.array(c.scan.hu)
     # An open door from the right main bronchus into the lung.
     hu[29:36, 64:72, 50:72] = -1000
-    grid = WorkingGrid(
-        hu.astype(np.float32), c.scan.geometry.spacing_mm, (1, 1, 1), hu.shape, None
-    )
+    grid = WorkingGrid(hu.astype(np.float32), c.scan.geometry.spacing_mm, (1, 1, 1), hu.shape, None)
     lumen = find_airways(grid, air_inside(grid))
     assert lumen.sum() * grid.voxel_ml <= MAX_VOLUME_ML
     assert (lumen & (c.lungs > 0)).sum() < 0.05 * (c.lungs > 0).sum()

@@ -200,5 +200,5 @@ def test_a_segmenter_is_loaded_by_name_and_says_its_own() -> None:
     assert load_segmenter("default").name in [load_segmenter(n).name for n in SEGMENTERS]
     assert ThresholdSegmenter().name.startswith("threshold-")
     assert _segment(chest()).segmenter == ThresholdSegmenter().name
-    with pytest.raises(ValueError, match="no segmenter 'nonsense'; known are: .*threshold"):
+    with pytest.raises(ValueError, match=r"no segmenter 'nonsense'; known are: .*threshold"):
         load_segmenter("nonsense")

@@ -94,6 +94,8 @@ class Options:
     """Diameter of a round field; what lies outside is padding."""
     z_mm: tuple[float, float] | None = None
     """Only slices whose centres lie in this range."""
+    y_mm: tuple[float, float] | None = None
+    """Only rows whose centres lie in this range."""
     x_mm: tuple[float, float] | None = None
     """Only columns whose centres lie in this range."""
     acquisition: Acquisition = SUPINE_SOFT
@@ -130,9 +132,7 @@ def chest(**options: Any) -> Chest:
 
 def with_acquisition(scan: Scan, **changes: Any) -> Scan:
     """The same voxels under another header."""
-    return dataclasses.replace(
-        scan, acquisition=dataclasses.replace(scan.acquisition, **changes)
-    )
+    return dataclasses.replace(scan, acquisition=dataclasses.replace(scan.acquisition, **changes))
 
 
 def dice(a: Array, b: Array) -> float:
@@ -264,29 +264,22 @@ def _scanned(o: Options, hu: Array) -> Array:
     return np.clip(np.rint(hu + noise), -1024, 3071).astype(np.int16)
 
 
-def _finish(
-    o: Options, hu: Array, truth: tuple[Array, ...], axes: tuple[Array, ...]
-) -> Chest:
-    z, y, x = axes
+def _finish(o: Options, hu: Array, truth: tuple[Array, ...], axes: tuple[Array, ...]) -> Chest:
+    _, y, x = axes
     outside = None
     if o.fov_mm is not None:
         round_ = np.sqrt(y**2 + x**2) > o.fov_mm / 2
         outside = np.broadcast_to(round_, hu.shape).copy()
         hu = np.where(outside, -1024, hu).astype(np.int16)
         truth = tuple(np.where(outside, 0, a).astype(a.dtype) for a in truth)
-    slices = _within(z, o.z_mm)
-    columns = _within(x, o.x_mm)
-    parts = [np.ascontiguousarray(a[slices][:, :, columns]) for a in (hu, *truth)]
+    chosen = [_within(a, r) for a, r in zip(axes, (o.z_mm, o.y_mm, o.x_mm), strict=True)]
+    parts = [np.ascontiguousarray(a[np.ix_(*chosen)]) for a in (hu, *truth)]
     if outside is not None:
-        outside = np.ascontiguousarray(outside[slices][:, :, columns])
+        outside = np.ascontiguousarray(outside[np.ix_(*chosen)])
     for part in parts:
         part.flags.writeable = False
-    origin = (
-        float(x.ravel()[columns][0]),
-        float(y.ravel()[0]),
-        float(z.ravel()[slices][0]),
-    )
-    geometry = Geometry.from_spacing(parts[0].shape, o.spacing, origin)
+    first = [float(a.ravel()[c][0]) for a, c in zip(axes, chosen, strict=True)]
+    geometry = Geometry.from_spacing(parts[0].shape, o.spacing, first[::-1])
     uids = tuple(f"1.2.3.5.{k}" for k in range(parts[0].shape[0]))
     source = Source("array", "", dataclasses.replace(WHO, sop_uids=uids))
     scan = Scan(parts[0], geometry, o.acquisition, source, outside)
