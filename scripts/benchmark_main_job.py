@@ -2,7 +2,6 @@
 
     python scripts/benchmark_main_job.py                 all of it, writes docs/benchmarks/
     python scripts/benchmark_main_job.py --only NAME ... some scans, printed only
-    python scripts/benchmark_main_job.py --border        Dice over the border's HU, T scans only
 
 Real scans come from CTLUNG_TEST_DATA, else ../shared/data. Pictures go to benchmark_output/,
 which is not kept in the repository: look at them.
@@ -32,7 +31,6 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 OUTPUT = REPOSITORY / "benchmark_output"
 TABLE = REPOSITORY / "docs" / "benchmarks" / "main_job.md"
 HAND_DRAWN = ("lctsc-101", "lctsc-102", "lctsc-103", "lctsc-201", "lctsc-202")
-TRAINABLE = HAND_DRAWN[:4]
 OTHER_DRAWN = ("lung1-002", "lung1-003", "onkodicom-thorax", "cip-ct64", "medseg-rp1", "medseg-rp7")
 
 
@@ -250,24 +248,6 @@ PHANTOM_GOALS = (
 )
 
 
-def border_scan(data: Path) -> None:
-    """Where to draw the border between lung and tissue: T scans only."""
-    from ctlung.segmentation import body, threshold
-
-    print("| scan | " + " | ".join(str(h) for h in range(-420, -180, 30)) + " |")
-    for name in TRAINABLE:
-        scan = ctlung.read_scan(data / "volumes" / f"{name}.nii.gz")
-        scores = []
-        for hu in range(-420, -180, 30):
-            body.AIR_HU = threshold.AIR_HU = float(hu)
-            found = ctlung.segment_lungs(scan, "threshold").lungs.labels > 0
-            raw = np.asarray(nib.load(data / "volumes" / f"{name}.lungs.nii.gz").dataobj)
-            assert scan.source.stored is not None
-            ref = scan.source.stored.to_canonical(raw) > 0
-            scores.append(f"{dice(found, ref):.4f}")
-        print(f"| {name} | " + " | ".join(scores) + " |")
-
-
 def machine() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return (
@@ -281,13 +261,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--only", nargs="*", help="names of scans; prints, does not save")
-    parser.add_argument("--border", action="store_true", help="Dice over the border's HU")
     parser.add_argument("--phantom", action="store_true", help="the phantom only; prints")
     options = parser.parse_args()
     data = data_folder()
-    if options.border:
-        border_scan(data)
-        return
     if options.phantom:
         print("\n".join(phantom_scores()))
         return

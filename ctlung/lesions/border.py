@@ -100,10 +100,11 @@ def _without_rim(
     """Take off what lies within the rim unless deeper lesion is right beside it (FIELD 4.5)."""
     rim_mm = max(min(spacing), settings.rim_mm)
     depth = -distance_outside(inside, spacing)
-    deep = lesion & (depth > rim_mm)
+    # Distances run between voxel centres: the outermost voxel has depth 0.
+    deep = lesion & (depth >= rim_mm)
     if not deep.any():
         return deep
-    reach = distance_outside(deep, spacing) <= 1.5 * rim_mm
+    reach = distance_outside(deep, spacing) <= 1.5 * rim_mm + max(spacing[1:]) / 2
     return lesion & (deep | reach)
 
 

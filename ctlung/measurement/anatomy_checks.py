@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ctlung.arrays import BoolArray, IntArray, bounding_box
+from ctlung.arrays import BoolArray, FloatArray, IntArray, bounding_box
 from ctlung.morphology import distance_outside
 from ctlung.notices import Notice
 from ctlung.settings import Settings
@@ -53,9 +53,7 @@ def _trachea(scan: Scan, airways: BoolArray | None, settings: Settings) -> tuple
                 unit="HU",
             )
         )
-    # The slice's own mean is taken off: a drift along the trachea is no noise.
-    spread = np.concatenate([v - v.mean() for v in values if len(v) >= 10] or [np.zeros(1)])
-    noise = float(spread.std())
+    noise = _noise(values)
     if noise > settings.noise_warn_hu:
         null = noise > settings.noise_null_hu
         notices.append(
@@ -78,7 +76,17 @@ def _trachea(scan: Scan, airways: BoolArray | None, settings: Settings) -> tuple
     return tuple(notices)
 
 
-def _lumen_values(scan: Scan, airways: BoolArray | None) -> list[np.ndarray] | None:
+def _noise(values: list[FloatArray]) -> float:
+    """SD (HU) about each slice's own median, so that a drift along the trachea is no noise.
+
+    Only the upper half is used: the lower one is cut off at -1024 when stored.
+    """
+    above = [v[v > np.median(v)] - np.median(v) for v in values if len(v) >= 10]
+    upper = np.concatenate(above) if above else np.empty(0)
+    return float(np.sqrt(np.mean(upper**2))) if len(upper) else 0.0
+
+
+def _lumen_values(scan: Scan, airways: BoolArray | None) -> list[FloatArray] | None:
     """HU in each slice of the airway lumen, 2 mm off its wall; ``None`` where it is too small."""
     box = bounding_box(airways, (1, 3, 3)) if airways is not None else None
     if airways is None or box is None:
@@ -100,15 +108,16 @@ def _lumen_values(scan: Scan, airways: BoolArray | None) -> list[np.ndarray] | N
 
 def _inspiration(grid: WorkingGrid, lungs: BoolArray, settings: Settings) -> tuple[Notice, ...]:
     """Mean HU of aerated lung > 5 mm inside the surface; lesions play no part in it."""
-    if grid.hu.shape[0] < settings.min_lung_slices:
-        return ()
     box = bounding_box(lungs, (2, 2, 2))
     if box is None:
         return ()
+    few = grid.hu.shape[0] < settings.min_lung_slices
     depth = -distance_outside(lungs[box], grid.spacing_mm)
     inner = (depth > DEEP_MM) & (grid.hu[box] < AERATED_HU)
     ml = float(inner.sum()) * grid.voxel_ml
-    if ml < settings.inspiration_reference_min_ml:
+    if few and not inner.any():
+        return ()
+    if not few and ml < settings.inspiration_reference_min_ml:
         return (
             Notice(
                 "inspiration",
@@ -125,7 +134,8 @@ def _inspiration(grid: WorkingGrid, lungs: BoolArray, settings: Settings) -> tup
     mean = float(grid.hu[box][inner].mean())
     if mean <= settings.inspiration_warn_hu:
         return ()
-    null = mean > settings.inspiration_null_hu
+    # A few slices may all be diseased: they cannot tell breath from disease, only warn of it.
+    null = mean > settings.inspiration_null_hu and not few
     return (
         Notice(
             "inspiration",

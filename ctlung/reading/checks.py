@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ctlung.arrays import FloatArray
+from ctlung.arrays import FloatArray, HUArray, IntArray
 from ctlung.notices import Notice
 from ctlung.settings import Settings
 from ctlung.volume import HU_MIN, Scan
 
 _SUPINE = ("HFS", "FFS")
+AIR_LIMIT_HU = -300
+MIN_DARK_SHARE = 0.005
+MAX_ROOM_AIR_HU = -500
 
 
 def check_scan(scan: Scan, settings: Settings | None = None) -> tuple[Notice, ...]:
@@ -32,7 +35,7 @@ def check_scan(scan: Scan, settings: Settings | None = None) -> tuple[Notice, ..
     )
 
 
-def _sample(scan: Scan) -> np.ndarray:
+def _sample(scan: Scan) -> HUArray:
     """Every voxel of some fifty slices, thinned in the plane; padding left out."""
     step = max(1, scan.hu.shape[0] // 50)
     thin = max(1, min(scan.hu.shape[1:]) // 200)
@@ -51,13 +54,16 @@ def _range(scan: Scan, settings: Settings) -> tuple[Notice, ...]:
             Notice("hu_range", "refuse", "The scan holds nothing but padding.", affects=("all",)),
         )
     low, high = int(present[0]) + HU_MIN, int(present[-1]) + HU_MIN
-    if high - low < settings.hu_range_refuse or low >= 0:
+    # Noise puts single voxels of shifted air below 0; lung and room air fill more than that.
+    dark = float(counts[: AIR_LIMIT_HU - HU_MIN].sum()) / float(counts.sum())
+    if high - low < settings.hu_range_refuse or dark < MIN_DARK_SHARE:
         return (
             Notice(
                 "hu_range",
                 "refuse",
-                f"Values run from {low} to {high}: these are not Hounsfield units, which reach "
-                "from -1000 (air) to beyond +200 (bone). Export the series again with its "
+                f"Values run from {low} to {high} and hardly any lie below {AIR_LIMIT_HU}: these "
+                "are not Hounsfield units of a chest, which reach from -1000 (air) to beyond +200 "
+                "(bone). Export the series again with its "
                 "rescale slope and intercept, or as DICOM.",
                 measured=float(high - low),
                 limit=settings.hu_range_refuse,
@@ -82,18 +88,22 @@ def _range(scan: Scan, settings: Settings) -> tuple[Notice, ...]:
 
 
 def _air(scan: Scan, settings: Settings) -> tuple[Notice, ...]:
-    """Air outside the body: dark voxels of a rim around the field, padding left out."""
-    _, height, width = scan.hu.shape
-    rim = max(2, min(height, width) // 16)
+    """Air outside the body: dark voxels with no tissue either in front of or behind them.
+
+    Lung has both, even where a narrow field cuts it.
+    """
     step = max(1, scan.hu.shape[0] // 50)
-    dark: list[np.ndarray] = []
+    dark: list[IntArray] = []
     for k in range(0, scan.hu.shape[0], step):
-        frame = np.ones((height, width), dtype=bool)
-        frame[rim:-rim, rim:-rim] = False
+        plane = scan.hu[k, ::2, ::2]
+        tissue = plane > AIR_LIMIT_HU
+        before = np.logical_or.accumulate(tissue, axis=0)
+        behind = np.logical_or.accumulate(tissue[::-1], axis=0)[::-1]
+        room = (plane < MAX_ROOM_AIR_HU) & ~(before & behind)
         if scan.outside_fov is not None:
-            frame &= ~scan.outside_fov[k]
-        values = scan.hu[k][frame]
-        dark.append(values[values < -500])
+            room &= ~scan.outside_fov[k, ::2, ::2]
+        # The first voxels beside skin and padding are half of them.
+        dark.append(plane[ndimage.binary_erosion(room, iterations=2)].astype(np.int64))
     values = np.concatenate(dark)
     if len(values) < 1000:
         return ()
@@ -151,7 +161,7 @@ def _soft_tissue(scan: Scan, settings: Settings) -> tuple[Notice, ...]:
     )
 
 
-def muscle_peak_hu(values: np.ndarray) -> float | None:
+def muscle_peak_hu(values: HUArray) -> float | None:
     """Position (HU) of the soft-tissue peak of a chest; ``None`` where there is too little body.
 
     The highest peak within -10..140 HU if it is a real peak of the body's histogram, otherwise

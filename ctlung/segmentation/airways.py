@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ctlung.arrays import BoolArray, FloatArray
+from ctlung.morphology import open_
 from ctlung.working_grid import WorkingGrid
 
 Labels2D = NDArray[np.int32]
@@ -16,6 +17,7 @@ Labels2D = NDArray[np.int32]
 LUMEN_HU = -800.0
 MIN_AREA_MM2, MAX_AREA_MM2 = 40.0, 900.0
 MIN_LENGTH_MM = 20.0
+LARGE_RADIUS_MM = 3.0
 MAX_VOLUME_ML = 150.0
 MAX_JUMP = 2.0
 
@@ -139,3 +141,11 @@ def _grow(grid: WorkingGrid, inside: BoolArray, seed: BoolArray) -> BoolArray:
             break
         current, volume = grown, max(volume, ml)
     return current
+
+
+def large_airways(lumen: BoolArray, grid: WorkingGrid) -> BoolArray:
+    """Trachea, main and lobar bronchi: the lumen wide enough to hold a ball of 6 mm across.
+
+    What is narrower runs inside the lung and belongs to it (FIELD 4.1).
+    """
+    return open_(lumen, LARGE_RADIUS_MM, grid.spacing_mm)

@@ -34,7 +34,10 @@ def refine(
         air_hu: density of the border between air and tissue.
     """
     if grid.factors == (1, 1, 1):
-        return coarse.copy()
+        same = coarse.copy()
+        if scan.outside_fov is not None:
+            same[scan.outside_fov] = 0
+        return same
     out = np.zeros(scan.geometry.shape, dtype=np.uint8)
     small = bounding_box(coarse > 0, (1, 1, 1))
     if small is None:

@@ -15,7 +15,7 @@ from ctlung.arrays import BoolArray, LabelArray, bounding_box
 from ctlung.errors import NotChestCT
 from ctlung.morphology import close, fill_small_holes, grow
 from ctlung.notices import Notice
-from ctlung.segmentation.airways import find_airways, midline_mm
+from ctlung.segmentation.airways import find_airways, large_airways, midline_mm
 from ctlung.segmentation.body import AIR_HU, air_inside
 from ctlung.segmentation.dense_lung import suspect_lost_lung
 from ctlung.segmentation.refine import native_box, refine
@@ -60,7 +60,7 @@ class ThresholdSegmenter:
         grid = working_grid(scan, self.working_mm)
         inside = air_inside(grid)
         lumen = find_airways(grid, inside)
-        airways = grow(lumen, self.airway_wall_mm, grid.spacing_mm)
+        airways = grow(large_airways(lumen, grid), self.airway_wall_mm, grid.spacing_mm)
         parts = self._parts(grid, inside & ~airways)
         if not parts:
             raise NotChestCT(_no_lungs(grid, inside))

@@ -35,9 +35,9 @@ _CAGE_MIDDLE = profile(_Z, (4, 2, 0, 0, 2, 6, 12, 20, 26, 31, 34, 35))
 SPINE_Y = profile((-90, 0, 60, 120, 180, 240, 320), (62, 62, 67, 71, 69, 60, 50))
 """Middle of the vertebral bodies, y, with the kyphosis of the chest."""
 
-HEART_CENTRE: Point = (19.0, -36.0, 76.0)
+HEART_CENTRE: Point = (25.0, -36.0, 76.0)
 HEART_AXIS: Point = (0.72, -0.42, -0.50)
-HEART_RADII: Point = (60.0, 43.0, 41.0)
+HEART_RADII: Point = (62.0, 44.0, 42.0)
 
 AORTA = rounded(
     [
@@ -129,11 +129,12 @@ def random_thorax(rng: np.random.Generator) -> Thorax:
     """Another person: size, shape and density drawn from ``rng`` (lungs of about 3 to 6 l)."""
     size = rng.normal(1.0, 0.035)
     width, depth, height = (float(size * rng.normal(1.0, s)) for s in (0.02, 0.035, 0.035))
+    domes = rng.normal(0, 5)
     return Thorax(
         scale=(width, depth, height),
         warp_mm=tuple(float(v) for v in rng.uniform(1.0, 3.5, 3)),
         warp_phase=tuple(float(v) for v in rng.uniform(0, 2 * np.pi, 3)),
-        dome_lift_mm=(float(rng.normal(0, 6)), float(rng.normal(0, 6))),
+        dome_lift_mm=(float(domes + rng.normal(0, 2)), float(domes + rng.normal(0, 2))),
         heart_scale=float(np.clip(rng.normal(1.0, 0.06), 0.85, 1.15)),
         fat_mm=float(np.clip(rng.gamma(6, 2.2), 4, 28)),
         lung_hu=float(np.clip(rng.normal(-878, 12), -905, -845)),
@@ -189,7 +190,7 @@ class Anatomy:
         at = (self.x, self.y, self.z)
         radii = (HEART_RADII[0] * s, HEART_RADII[1] * s, HEART_RADII[2] * s)
         f = ellipsoid(*at, HEART_CENTRE, radii, HEART_AXIS)
-        f = smooth_min(f, ellipsoid(*at, (-18, -24, 82), (26 * s, 30 * s, 34 * s)), 14)
+        f = smooth_min(f, ellipsoid(*at, (-15, -24, 82), (25 * s, 30 * s, 34 * s)), 14)
         f = smooth_min(f, ellipsoid(*at, (2, 10, 96), (34 * s, 19 * s, 22 * s)), 10)
         return smooth_min(f, ellipsoid(*at, (4, -42, 98), (24 * s, 22 * s, 22 * s)), 10)
 
@@ -245,13 +246,14 @@ class Anatomy:
         low = np.clip((45 - self.z) / np.float32(40), 0, 1)
         front = np.clip((-self.y - 20) / np.float32(40), 0, 1)
         width = 4.5 + 13 * top + 9 * (1 - front) + 8 * low
-        return np.abs(self.x - self.middle) - width.astype(np.float32)
+        sheet: Field = np.abs(self.x - self.middle) - width.astype(np.float32)
+        return sheet
 
     @cached_property
     def middle(self) -> Field:
         """x of the plane between right and left; leans to the left in front of the heart."""
-        lean = np.clip((-self.y + 10) / np.float32(90), 0, 1) * np.float32(6)
-        return lean.astype(np.float32)
+        lean: Field = np.clip((-self.y + 10) / np.float32(90), 0, 1) * np.float32(6)
+        return lean
 
     @cached_property
     def diaphragm(self) -> Field:
@@ -269,8 +271,8 @@ class Anatomy:
         drop_u = np.where(lateral, np.float32(top - 6), np.float32(inner_drop))
         drop_v = np.where(v < 0, np.float32(42), np.float32(top + 8))
         u2, v2 = np.minimum(u * u, 4), v * v
-        height: Field = np.float32(top) - drop_u * (0.55 * u2 + 0.45 * u2 * u2)
-        height = height - drop_v * (0.55 * v2 + 0.45 * v2 * v2)
+        fall = drop_u * (0.55 * u2 + 0.45 * u2 * u2) + drop_v * (0.55 * v2 + 0.45 * v2 * v2)
+        height: Field = (np.float32(top) - fall).astype(np.float32)
         return height
 
     @cached_property

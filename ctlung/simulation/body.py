@@ -72,7 +72,7 @@ def draw_body(painter: Painter, fat_planes: Noise, unevenness: Noise) -> BoolArr
     _draw_shoulders(painter)
     _draw_ribs(painter)
     _draw_sternum(painter)
-    _draw_spine(painter)
+    _draw_spine(painter, body)
     inside: BoolArray = body < 0.5
     return inside
 
@@ -176,26 +176,28 @@ def _draw_sternum(painter: Painter) -> None:
     a = painter.anatomy
     width = np.interp(a.z, [40, 60, 150, 175, 198], [7, 15, 15, 26, 24]).astype(np.float32)
     f = np.maximum(np.abs(a.cage - 7) - 4.5, np.abs(a.x) - width)
-    f = smooth_max(f.astype(np.float32), np.maximum(42 - a.z, a.z - 200), 4)
-    f = np.maximum(f, a.y)
+    f = smooth_max(np.asarray(f, np.float32), np.maximum(42 - a.z, a.z - 200), 4)
+    f = np.asarray(np.maximum(f, a.y), np.float32)
     painter.paint(f, CORTEX - 200)
-    painter.paint(f + 1.6, MARROW - 60)
+    painter.paint(np.asarray(f + 1.6, np.float32), MARROW - 60)
 
 
-def _draw_spine(painter: Painter) -> None:
+def _draw_spine(painter: Painter, outline: Field) -> None:
     a = painter.anatomy
     middle = along(a.z, SPINE_Y)
     y = a.y - middle
     zero = 0 * a.x
     body = superellipse(a.x, y, 17.5 + zero, 14.5 + zero, 2.4)
-    phase = np.mod(a.z, np.float32(VERTEBRA_MM)) - np.float32(VERTEBRA_MM / 2)
-    disc = np.float32(2.5) - (np.float32(VERTEBRA_MM / 2) - np.abs(phase))
+    half = VERTEBRA_MM / 2
+    phase = np.asarray(np.mod(a.z, np.float32(VERTEBRA_MM)) - np.float32(half), np.float32)
+    disc = np.asarray(np.abs(phase) - np.float32(half - 2.5), np.float32)
     painter.paint(body, DISC)
-    bone = smooth_max(body + 0.5 - 0.02 * np.abs(phase), disc, 2)
+    bone = smooth_max(np.asarray(body + 0.5 - 0.02 * np.abs(phase), np.float32), disc, 2)
     painter.paint(bone, CORTEX - 150)
     painter.paint(bone + 1.8, MARROW - 20)
     back = phase + 0.55 * (y - 18)
-    spinous = smooth_max(np.abs(a.x) - 3.6, np.maximum(np.abs(y - 36) - 12, np.abs(back) - 8), 3)
+    plate = np.asarray(np.maximum(np.abs(y - 36) - 12, np.abs(back) - 8), np.float32)
+    spinous = smooth_max(np.abs(a.x) - np.float32(3.6), plate, 3)
     transverse = smooth_max(
         np.abs(np.abs(a.x) - 20) - 14,
         np.maximum(np.abs(y - 24 - 0.25 * (np.abs(a.x) - 20)) - 5, np.abs(phase) - 6),
@@ -207,6 +209,7 @@ def _draw_spine(painter: Painter) -> None:
     arch = superellipse(a.x, y - 22, 13.5 + zero, 12 + zero, 2.2)
     arch = np.maximum(arch, np.abs(phase) - 9)
     rear = np.minimum(np.minimum(spinous, transverse), np.minimum(pedicle, arch))
+    rear = np.maximum(rear, outline + 5)
     painter.paint(rear, CORTEX - 120)
     painter.paint(rear + 1.9, MARROW)
     canal = superellipse(a.x, y - 22, 8.5 + zero, 7.5 + zero, 2.0)
@@ -222,7 +225,7 @@ def _draw_shoulders(painter: Painter) -> None:
         gap = np.abs(a.cage - 20) - np.float32(3.2)
         reach = np.abs(x - mid) - np.clip((a.z - 112) / np.float32(2.2), 4, 30)
         blade = np.maximum(np.maximum(gap, reach), np.maximum(a.z - 226, 112 - a.z))
-        blade = np.maximum(blade, 20 - a.y).astype(np.float32)
+        blade = np.maximum(blade, 20 - a.y)
         painter.paint(blade, CORTEX - 120)
         painter.paint(blade + 1.6, MARROW)
         collar = rounded([(13, -38, 203), (45, -40, 214), (85, -18, 232), (120, 6, 244)])
@@ -240,6 +243,6 @@ def _draw_table(painter: Painter) -> None:
     x, y, z = (c * np.float32(s) for c, s in zip((a.x, a.y, a.z), a.thorax.scale, strict=True))
     top = np.float32(TABLE_Y * a.thorax.scale[1] - 6) - (x / 210) ** 2 * 22 + 0 * z
     tray = np.maximum(top - y, y - top - 22)
-    tray = smooth_max(tray, np.abs(x) - 200, 8).astype(np.float32)
+    tray = smooth_max(np.asarray(tray, np.float32), np.asarray(np.abs(x) - 200, np.float32), 8)
     painter.paint(tray, TABLE_SHELL)
     painter.paint(tray + 2.5, TABLE_CORE)

@@ -79,8 +79,8 @@ class Breath:
     def _share(self, x: Field, y: Field) -> Field:
         u = (x - np.float32(self.middle_mm[0])) / np.float32(self.spread_mm)
         v = (y - np.float32(self.middle_mm[1])) / np.float32(self.spread_mm)
-        share: Field = 0.7 + 0.3 * np.exp(-0.5 * (u * u + v * v))
-        return share
+        near = np.exp(np.float32(-0.5) * (u * u + v * v))
+        return np.asarray(0.7 + 0.3 * near, np.float32)
 
 
 REST = Breath()

@@ -139,14 +139,14 @@ def _weights(source: FloatArray, step: float, goal: FloatArray, width: float) ->
         # Finer than the source: linear interpolation, the end values beyond.
         place = np.clip((goal - source[0]) / step, 0, len(source) - 1)
         gap = np.abs(place[:, None] - np.arange(len(source))[None, :])
-        return np.clip(1 - gap, 0, 1).astype(np.float32)
+        return np.asarray(np.clip(1 - gap, 0, 1), np.float32)
     low = np.maximum(goal[:, None] - width / 2, source[None, :] - step / 2)
     high = np.minimum(goal[:, None] + width / 2, source[None, :] + step / 2)
     share = np.clip(high - low, 0, None)
     total = share.sum(axis=1, keepdims=True)
     nearest = np.abs(goal[:, None] - source[None, :]).argmin(axis=1)
     share = np.where(total > 1e-9, share / np.maximum(total, 1e-9), np.eye(len(source))[nearest])
-    return share.astype(np.float32)
+    return np.asarray(share, np.float32)
 
 
 def _centres(geometry: Geometry, axis: int) -> FloatArray:

@@ -72,9 +72,7 @@ def segment(x: Field, y: Field, z: Field, start: Point, end: Point) -> tuple[Fie
     return gap, t
 
 
-def tube(
-    x: Field, y: Field, z: Field, points: Sequence[Point], radii: Sequence[float]
-) -> Field:
+def tube(x: Field, y: Field, z: Field, points: Sequence[Point], radii: Sequence[float]) -> Field:
     """Tube along a polyline, its radius running linearly from point to point.
 
     Beyond ``FAR_MM`` from the tube the value stays ``FAR_MM``: most of a chest is far from most
@@ -137,7 +135,7 @@ def profile(knots: Sequence[float], values: Sequence[float]) -> tuple[Any, Any]:
 
 def along(z: Field, table: tuple[Any, Any]) -> Field:
     """Value of a profile at ``z``; beyond its ends the end value."""
-    return np.interp(z, table[0], table[1]).astype(np.float32)
+    return np.asarray(np.interp(z, table[0], table[1]), np.float32)
 
 
 class Noise:

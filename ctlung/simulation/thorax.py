@@ -157,7 +157,7 @@ class _Slab:
         level = np.where((x < 0) & (y < 5), np.abs(z - 121 + 0.0035 * (x + 75) ** 2), 99)
         fissure = 55 * np.clip(1.4 - np.minimum(oblique, level), 0, 1)
         tissue: Field = np.float32(t.lung_hu) + np.float32(t.dependent_hu / 180) * (y - 5)
-        return (tissue + texture + fissure).astype(np.float32)
+        return np.asarray(tissue + texture + fissure, np.float32)
 
     def _add(self, tissue: Field, opacity: Opacity, fine: Noise) -> None:
         low, high = opacity.box(8.0)
@@ -186,8 +186,8 @@ class _Slab:
         # A twig that would pierce the diaphragm or the chest wall ends at the lung's border.
         a = self.anatomy
         allowed = (a.lungs < 0.5) | ((a.mediastinum < 0) & (a.diaphragm < -2) & (a.spine > 2))
-        for share in (vessel, wall, lumen):
-            share *= allowed
+        for part in (vessel, wall, lumen):
+            np.multiply(part, allowed, out=part)
         self.painter.mix(vessel, self.thorax.blood_hu)
         self.painter.blood += vessel
         self.painter.mix(wall, 20)

@@ -128,7 +128,8 @@ def _tips(
     x, y, z = (cloud[:, i].astype(np.float32) for i in range(3))
     anatomy = Anatomy(thorax, x, y, z)
     inside = (anatomy.lungs < -margin_mm) & (anatomy.sides == side)
-    return cloud[inside][:count]
+    tips: NDArray[np.float64] = cloud[inside][:count]
+    return tips
 
 
 class _Nodes:
@@ -208,4 +209,5 @@ def _far_first(tips: NDArray[np.float64], leaders: int = 24) -> NDArray[np.float
         chosen.append(int(np.argmax(gap)))
         gap = np.minimum(gap, np.linalg.norm(tips - tips[chosen[-1]], axis=1))
     rest = np.setdiff1d(np.arange(len(tips)), chosen)
-    return tips[np.concatenate([np.array(chosen), rest])]
+    ordered: NDArray[np.float64] = tips[np.concatenate([np.array(chosen), rest])]
+    return ordered

@@ -7,6 +7,7 @@ the scanner's blur (what any measurement on a scan can know), and of the object 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -84,9 +85,7 @@ def measure_truth(
         geometry: even, axis-aligned.
         rng: of the lattices' shifts.
     """
-    runs = [
-        _areas(thorax, geometry, opacities, breath, rng.uniform(0, 1, 3)) for _ in range(2)
-    ]
+    runs = [_areas(thorax, geometry, opacities, breath, rng.uniform(0, 1, 3)) for _ in range(2)]
     dz = geometry.spacing_mm[0]
     lung = [float(r.sum()) * dz / 10 for r in runs]
     lesion = [float(r[..., 1:].sum()) * dz / 10 for r in runs]
@@ -173,7 +172,7 @@ def lesion_ct_numbers(
     done: list[tuple[FloatArray, FloatArray]] = []
     for opacity in opacities:
         low, high = (np.asarray(c) for c in opacity.box(4.0))
-        corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])  # fmt: skip
+        corners = np.array(list(itertools.product(*zip(low, high, strict=True))))
         moved = breath.forward(corners.astype(np.float32)).astype(np.float64)
         low, high = moved.min(axis=0), moved.max(axis=0)
         grid = _fine_box(geometry, low, high)
@@ -182,7 +181,11 @@ def lesion_ct_numbers(
         fresh = _not_done(grid, low + 2, high - 2, done)
         for label in (GROUND_GLASS, CONSOLIDATION):
             where = (phantom.lesions == label) & fresh
-            sums[label] += seen[where].sum(dtype=float), phantom.hu[where].sum(dtype=float), where.sum()
+            sums[label] += (
+                seen[where].sum(dtype=float),
+                phantom.hu[where].sum(dtype=float),
+                where.sum(),
+            )
         done.append((low + 2, high - 2))
     sums[0] = sums[1] + sums[2]
     voxel_ml = float(np.prod(geometry.spacing_mm)) / FINER**3 / 1000
@@ -213,7 +216,8 @@ def _not_done(
 
     def within(a: FloatArray, b: FloatArray) -> BoolArray:
         inside: BoolArray = (x > a[0]) & (x <= b[0]) & (y > a[1]) & (y <= b[1])
-        return inside & (z > a[2]) & (z <= b[2])
+        inside &= (z > a[2]) & (z <= b[2])
+        return inside
 
     fresh = within(low, high)
     for a, b in done:

@@ -75,9 +75,10 @@ def _make(path: Path) -> None:
         finally:
             draft.unlink(missing_ok=True)
     except OSError as error:
+        why = (error.strerror or "no reason given").lower()
         raise OutputError(
-            f"No key could be kept in {path.parent} "
-            f"({(error.strerror or 'no reason given').lower()}); make a file of at least {_SHORTEST} secret bytes and name it in {KEY_VARIABLE}.",
+            f"No key could be kept in {path.parent} ({why}); make a file of at least {_SHORTEST} "
+            f"secret bytes and name it in {KEY_VARIABLE}.",
             code="key_file",
         ) from error
 

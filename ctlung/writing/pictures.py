@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from scipy.ndimage import gaussian_filter
 
+from ctlung.arrays import BoolArray
 from ctlung.records import ScanReport
 from ctlung.vocabulary import RESEARCH_USE
 from ctlung.volume import LabelMap, Scan
@@ -185,14 +186,14 @@ def _draw_plane(figure: Figure, spot: _Spot, height_px: int) -> None:
     _draw_marks(axes, spot)
 
 
-def _draw_contour(axes: Axes, mask: np.ndarray, pixel_mm: tuple[float, float], colour: str) -> None:
+def _draw_contour(axes: Axes, mask: BoolArray, pixel_mm: tuple[float, float], colour: str) -> None:
     if not mask.any():
         return
-    tall, wide = pixel_mm
+    high, wide = pixel_mm
     # A rim of background closes contours at the edge of the crop; the little blur takes the
     # corners off the pixels without moving a straight border.
     soft = gaussian_filter(np.pad(mask, 1).astype(np.float32), 0.5)
-    y = (np.arange(soft.shape[0]) - 0.5) * tall
+    y = (np.arange(soft.shape[0]) - 0.5) * high
     x = (np.arange(soft.shape[1]) - 0.5) * wide
     axes.contour(x, y, soft, levels=[0.5], colors=[colour], linewidths=[_LINE_WIDTH])
 
@@ -210,6 +211,8 @@ def _draw_marks(axes: Axes, spot: _Spot) -> None:
     ):
         strong = letter in "RL"
         _text(axes, x, y, letter, 15 if strong else 11, _WHITE if strong else _GREY, across, up)
+    for level in plane.levels_mm:
+        axes.add_line(Line2D([0, 4], [level, level], color=_WHITE, linewidth=1.2))
     title = plane.title + ("   largest area" if plane.largest else "")
     colour = COLOURS["ground-glass"] if plane.largest else _WHITE
     # Above the plane, where no marker and no lung is.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ class Plane:
         title: which slice, and where in mm.
         edges: letters at left, right, top and bottom: R, L, A, P, H, F.
         largest: whether it is the slice of the largest inflammatory area.
+        levels_mm: in a coronal or sagittal plane, how far below its top the axial planes lie.
     """
 
     kind: Kind
@@ -44,6 +45,7 @@ class Plane:
     title: str
     edges: tuple[str, str, str, str]
     largest: bool = False
+    levels_mm: tuple[float, ...] = ()
 
     @property
     def size_mm(self) -> tuple[float, float]:
@@ -88,9 +90,12 @@ def choose_planes(
     if scan.geometry.shape[0] < _SHORTEST_STACK:
         return across, ()
     coronal = _spread(lung_box[1], 3, _profile(lesions.labels > 0, 1))
-    along = [_plane(volume, "coronal", k) for k in coronal]
-    along += [_plane(volume, "sagittal", k) for k in _one_in_each_lung(lungs, lesions)]
-    return across, tuple(along)
+    views: list[tuple[Kind, int]] = [("coronal", k) for k in coronal]
+    views += [("sagittal", k) for k in _one_in_each_lung(lungs, lesions)]
+    dz = scan.geometry.spacing_mm[0]
+    levels = tuple((volume.z_rows.index(k) + 0.5) * dz for k in axial if k in volume.z_rows)
+    along = (_plane(volume, kind, k) for kind, k in views)
+    return across, tuple(replace(plane, levels_mm=levels) for plane in along)
 
 
 def _padded(box: Box | None, geometry: Geometry) -> Box:
@@ -114,14 +119,13 @@ def _rows_from_head(geometry: Geometry, part: slice) -> tuple[int, ...]:
 
 
 def _largest_slice(report: ScanReport, lesions: LabelMap) -> int | None:
+    """What the report says; nothing where it withholds the area."""
     try:
         value = report.value("lesion_area_max_slice")
     except KeyError:
-        value = None
-    if value is not None:
-        return int(value)
-    areas = _profile(lesions.labels > 0, 0)
-    return int(areas.argmax()) if areas.any() else None
+        areas = _profile(lesions.labels > 0, 0)
+        return int(areas.argmax()) if areas.any() else None
+    return None if value is None else int(value)
 
 
 def _profile(mask: np.ndarray[Any, Any], axis: int) -> IntArray:
