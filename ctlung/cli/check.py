@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 def check(
     path: Annotated[
         Path,
-        typer.Argument(metavar="PATH", help="Folder, DICOM file, .zip, NIfTI, NRRD or MetaImage."),
+        typer.Argument(
+            metavar="PATH",
+            readable=False,  # reading says better what may not be read
+            help="Folder, DICOM file, .zip, NIfTI, NRRD or MetaImage.",
+        ),
     ],
     series: Annotated[
         str | None, typer.Option(metavar="UID", help="Check this series instead of the default.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,6 +78,8 @@ def settings_from(overrides: list[str]) -> Settings:
             raise typer.BadParameter(f"there is no setting {name!r}; see docs/measures.md")
         try:
             chosen[name] = known[name](value)
+            if not math.isfinite(chosen[name]):
+                raise ValueError
         except ValueError:
             raise typer.BadParameter(
                 f"{name} takes a number, not {value!r}, as in {name}={getattr(Settings(), name)}"

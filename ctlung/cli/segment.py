@@ -20,6 +20,7 @@ def segment(
         Path,
         typer.Argument(
             metavar="SCAN",
+            readable=False,  # reading says better what may not be read
             help="Folder with a DICOM series, a DICOM file, a .zip, or a NIfTI, NRRD or "
             "MetaImage file in HU.",
         ),

@@ -79,19 +79,33 @@ def _above_half_way(
     spacing: tuple[float, float, float],
     settings: Settings,
 ) -> BoolArray:
-    """Where aerated lung is near, at least half way from it to the densest voxel near.
+    """Where aerated lung is near, at least half way from it to the lesion near.
 
-    This is the half-maximum border of a blurred edge. Inside an opacity, with no aerated lung
-    within reach, every voxel counts.
+    This is the half-maximum border of a blurred edge; both sides are means over the window, so
+    that neither noise nor a vessel beside the edge moves it. Inside an opacity, with no aerated
+    lung within reach, every voxel counts.
     """
     size = [2 * max(1, round(WINDOW_MM / s)) + 1 if s <= 2 * WINDOW_MM else 1 for s in spacing]
-    low = ndimage.minimum_filter(hu, size=size)
-    # The chest wall beside the lung is not the lesion's own density.
-    own = np.where(inside, hu, np.float32(-1024.0))
-    high = ndimage.maximum_filter(own, size=size)
-    aerated_near = low < settings.ground_glass_lower_hu
-    above: BoolArray = ~aerated_near | (hu >= (low + high) * np.float32(0.5))
+    dense = inside & (hu >= settings.ground_glass_lower_hu)
+    aerated = inside & ~dense
+    lesion, some = _mean_over(hu, dense, size)
+    lung, near = _mean_over(hu, aerated, size)
+    # Beside an edge the windows hold half-filled voxels; the plateau is in the next window.
+    lesion = ndimage.maximum_filter(np.where(some, lesion, np.float32(-1024.0)), size=size)
+    lung = ndimage.minimum_filter(np.where(near, lung, np.float32(0.0)), size=size)
+    above: BoolArray = ~near | (hu >= (lung + lesion) * np.float32(0.5))
     return above
+
+
+def _mean_over(
+    hu: Float32Array, mask: BoolArray, size: list[int]
+) -> tuple[Float32Array, BoolArray]:
+    """Mean of ``hu`` over the window's voxels of ``mask``, and where there are any."""
+    share = ndimage.uniform_filter(mask.astype(np.float32), size=size, mode="constant")
+    total = ndimage.uniform_filter(np.where(mask, hu, np.float32(0.0)), size=size, mode="constant")
+    some: BoolArray = share > 0.5 / float(np.prod(size))
+    mean: Float32Array = np.divide(total, share, out=np.zeros_like(total), where=some)
+    return mean, some
 
 
 def _without_rim(

@@ -21,7 +21,7 @@ from ctlung.volume import Anatomy, LabelMap, Scan
 from ctlung.working_grid import WorkingGrid, block_mean, working_grid
 
 METHOD = "rule-1"
-AIRWAY_WALL_MM = 2.5
+AIRWAY_WALL_MM = 3.0
 THICKNESS_MM = 6.0
 REACH_MM = 4.0
 VESSEL_HU = -500.0
@@ -56,7 +56,7 @@ def find_lesions(
     if small is not None:
         airways = None
         if anatomy is not None and anatomy.airways is not None:
-            airways = block_mean(anatomy.airways, grid.factors)[small] > 0.3
+            airways = block_mean(anatomy.airways, grid.factors)[small] > 0.1
         where = _where(grid, small, coarse_lungs[small], airways, settings)
         lesion_labels(scan, lungs, grid, small, where, settings, out)
     return LabelMap(out, scan.geometry, LESION_LABELS)

@@ -17,7 +17,7 @@ Labels2D = NDArray[np.int32]
 LUMEN_HU = -800.0
 MIN_AREA_MM2, MAX_AREA_MM2 = 40.0, 900.0
 MIN_LENGTH_MM = 20.0
-LARGE_RADIUS_MM = 3.0
+LARGE_RADIUS_MM = 2.0
 MAX_VOLUME_ML = 150.0
 MAX_JUMP = 2.0
 
@@ -144,7 +144,7 @@ def _grow(grid: WorkingGrid, inside: BoolArray, seed: BoolArray) -> BoolArray:
 
 
 def large_airways(lumen: BoolArray, grid: WorkingGrid) -> BoolArray:
-    """Trachea, main and lobar bronchi: the lumen wide enough to hold a ball of 6 mm across.
+    """Trachea, main and lobar bronchi: the lumen wide enough to hold a ball of 4 mm across.
 
     What is narrower runs inside the lung and belongs to it (FIELD 4.1).
     """

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from ctlung.arrays import BoolArray, LabelArray, bounding_box
 from ctlung.errors import NotChestCT
-from ctlung.morphology import close, fill_small_holes, grow
+from ctlung.morphology import close, fill_small_holes, grow, open_
 from ctlung.notices import Notice
 from ctlung.segmentation.airways import find_airways, large_airways, midline_mm
 from ctlung.segmentation.body import AIR_HU, air_inside
@@ -34,7 +34,10 @@ class ThresholdSegmenter:
 
     Attributes:
         closing_mm: radius of the ball that closes vessels and nodules at the lung's surface.
-        airway_wall_mm: what is taken off around the airway lumen.
+        airway_wall_mm: what is taken off around the lumen of the large airways.
+        hilum_mm: around them, tissue is hilum and never filled in as lung.
+        stump_mm: what is narrower than a ball of this radius, beside an airway, is a bronchus
+            on its way into the lung.
         working_mm: voxel size at which shape is decided.
         behind_warn_percent, dents_warn_ml: suspected lost dense lung of one side from which a
             notice is raised; above what the T scans without such disease show.
@@ -42,6 +45,8 @@ class ThresholdSegmenter:
 
     closing_mm: float = 6.0
     airway_wall_mm: float = 2.0
+    hilum_mm: float = 6.0
+    stump_mm: float = 6.0
     working_mm: float = 2.0
     behind_warn_percent: float = 10.0
     dents_warn_ml: float = 20.0
@@ -60,12 +65,15 @@ class ThresholdSegmenter:
         grid = working_grid(scan, self.working_mm)
         inside = air_inside(grid)
         lumen = find_airways(grid, inside)
-        airways = grow(large_airways(lumen, grid), self.airway_wall_mm, grid.spacing_mm)
+        large = large_airways(lumen, grid)
+        airways = grow(large, self.airway_wall_mm, grid.spacing_mm)
+        hila = grow(large, self.hilum_mm, grid.spacing_mm)
         parts = self._parts(grid, inside & ~airways)
         if not parts:
             raise NotChestCT(_no_lungs(grid, inside))
         raw, cut = split_sides(grid, parts, _middle(grid, parts))
-        coarse = self._fill(grid, raw, airways)
+        coarse = self._fill(grid, raw, hila)
+        coarse[self._stumps(grid, coarse, lumen)] = 0
         labels = refine(scan, grid, coarse, (coarse > 0) & (raw == 0), airways & (raw == 0), AIR_HU)
         anatomy = Anatomy(airways=_native_lumen(scan, grid, lumen))
         notices = (*_touching(cut), *self._lost(grid, coarse))
@@ -83,14 +91,25 @@ class ThresholdSegmenter:
             freed |= without_bowel_gas(grid, part)
         return lung_parts(grid, freed)
 
-    def _fill(self, grid: WorkingGrid, raw: LabelArray, airways: BoolArray) -> LabelArray:
-        """Close the surface and fill what it encloses, each side for itself."""
+    def _fill(self, grid: WorkingGrid, raw: LabelArray, hila: BoolArray) -> LabelArray:
+        """Close the surface and fill what it encloses, each side for itself, but no hilum."""
         out = raw.copy()
         for side in (1, 2):
             solid = ndimage.binary_fill_holes(close(raw == side, self.closing_mm, grid.spacing_mm))
             solid = fill_small_holes(solid, HOLE_MM2 / (grid.spacing_mm[1] * grid.spacing_mm[2]))
-            out[solid & (out == 0) & ~airways] = side
+            out[solid & (out == 0) & ~hila] = side
         return out
+
+    def _stumps(self, grid: WorkingGrid, coarse: LabelArray, lumen: BoolArray) -> BoolArray:
+        """Bronchi with their walls that stick out of the lung into the hilum."""
+        stumps = np.zeros_like(lumen)
+        if not lumen.any():
+            return stumps
+        near = grow(lumen, self.hilum_mm, grid.spacing_mm)
+        for side in (1, 2):
+            lung = coarse == side
+            stumps |= lung & near & ~open_(lung, self.stump_mm, grid.spacing_mm)
+        return stumps
 
     def _lost(self, grid: WorkingGrid, coarse: LabelArray) -> tuple[Notice, ...]:
         notices = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ctlung.arrays import BoolArray
-from ctlung.simulation.anatomy import SPINE_Y, Anatomy
+from ctlung.simulation.anatomy import LEFT_HILUM, RIGHT_HILUM, SPINE_Y, Anatomy
 from ctlung.simulation.shapes import (
     Field,
     Noise,
@@ -85,6 +85,10 @@ def draw_mediastinum(painter: Painter) -> None:
         share = painter.paint(f, blood)
         painter.blood += share
     _draw_heart_fat(painter)
+    at = (a.x, a.y, a.z)
+    for hilum in (RIGHT_HILUM, LEFT_HILUM):
+        # Nodes and the roots of veins: a hilum is no bag of fat.
+        painter.paint(smooth_max(ellipsoid(*at, hilum, (12, 14, 19)), a.mediastinum + 1, 3), 36)
     painter.paint(a.oesophagus, 38)
     painter.paint(a.trachea - 1.6, 35)
     painter.paint(a.trachea, AIR)

@@ -14,8 +14,8 @@ from ctlung.geometry import Geometry
 HU_MIN, HU_MAX = -1024, 3071
 KERNELS = {
     "soft": (0.65, 0.0, 0.85),
-    "medium": (0.50, 0.35, 0.62),
-    "sharp": (0.38, 0.90, 0.42),
+    "medium": (0.50, 0.20, 0.62),
+    "sharp": (0.38, 0.50, 0.42),
 }
 """Name to: sigma of the blur in the slice (mm), strength of edge enhancement, and grain (sigma,
 mm) of the noise. Enhancement overshoots at edges as lung kernels do, and keeps means."""

@@ -192,6 +192,8 @@ class _Slab:
         self.painter.blood += vessel
         self.painter.mix(wall, 20)
         self.painter.mix(lumen, AIR)
+        # A branch's wall begins at its parent's wall, not inside its lumen.
+        self.painter.paint(self.anatomy.trachea, AIR)
         self.vessels = (vessel >= 0.5) & (self.lungs > 0)
         self.airways = (lumen >= 0.5) | (self.anatomy.trachea < 0)
 

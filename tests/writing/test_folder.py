@@ -220,7 +220,8 @@ def test_the_place_is_looked_at_before_the_work(tmp_path: Path) -> None:
 # in another process
 
 _SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, sys.argv[2])
 from support.small_result import small_result
 from ctlung.writing import results

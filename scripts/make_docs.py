@@ -1,0 +1,141 @@
+"""Make docs/measures.md from the vocabulary, the settings and the records.
+
+    python scripts/make_docs.py
+
+tests/test_docs.py fails where the file is not what this script would write.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from ctlung import errors, vocabulary
+from ctlung.records import MEASUREMENT_COLUMNS, SCHEMA_SCAN
+from ctlung.settings import Settings
+from ctlung.writing.results import RESULT_FILES
+from ctlung.writing.tables import SLICE_COLUMNS
+
+ROOT = Path(__file__).resolve().parent.parent
+MEASURES_FILE = ROOT / "docs" / "measures.md"
+
+HEAD = """# Measures, words and files
+
+Made by `python scripts/make_docs.py` from `ctlung/vocabulary.py`, `ctlung/settings.py` and
+`ctlung/records.py`; change those, not this file. `FIELD` is the project's collection of
+definitions and their sources.
+
+A measure that is undefined is `null` (an empty cell in CSV) and carries a reason: one of the
+reasons below, or the code of the notice that withholds it. It is never 0, -1 or NaN. No lesion
+gives an area of 0.0, which was measured, and no CT number (`no_lesion`).
+"""
+
+FILES = {
+    "report.json": "everything, schema `{schema}`: `measurements`, `slices`, `lesions`, "
+    "`notices`, `provenance`",
+    "measurements.csv": "one row per region and measure: {measurements}",
+    "slices.csv": "one row per slice, counted from 0 at the feet: {slices}; areas in cm2",
+    "lungs.nii.gz": "uint8: {lungs}. On the grid of a NIfTI, NRRD or MetaImage input; from DICOM "
+    "on the sorted slice stack",
+    "lesions.nii.gz": "uint8: {lesions}. Same grid",
+    "overlay.png": "the check picture; look at it before using a number",
+    "scan.nii.gz": "int16 HU, the box of the lungs and 20 mm around it; `--no-scan` leaves it out",
+}
+
+EXITS = {
+    vocabulary.EXIT_DONE: "done",
+    vocabulary.EXIT_REFUSED: "refused or failed; one sentence on stderr says why. `ctlung check`: "
+    "nothing usable",
+    vocabulary.EXIT_USAGE: "wrong usage",
+    vocabulary.EXIT_PARTIAL: "several scans, and at least one was refused or failed",
+    vocabulary.EXIT_INTERRUPTED: "interrupted",
+}
+
+EFFECTS = (
+    ("note", "good to know"),
+    ("warn", "measured, but read with care"),
+    ("null", "the measures concerned are withheld, with this code as the reason"),
+    ("refuse", "no report at all; exit code 1"),
+)
+
+
+def measures_page() -> str:
+    """The whole text of docs/measures.md."""
+    parts = [
+        HEAD,
+        "## Measures\n\nEach is given for every region.\n",
+        _table(
+            ("measure", "unit", "definition", "source", "undefined when"),
+            [
+                (f"`{m.name}`", m.unit, m.definition, m.source, m.undefined)
+                for m in vocabulary.MEASURES.values()
+            ],
+        ),
+        "## Regions\n",
+        ", ".join(f"`{name}`" for name in vocabulary.REGIONS)
+        + ".\n\nUpper, middle and lower are thirds of the height of each lung.\n",
+        "## Labels\n",
+        _table(
+            ("file", "label", "name"),
+            [("lungs.nii.gz", str(k), f"`{v}`") for k, v in vocabulary.LUNG_LABELS.items()]
+            + [("lesions.nii.gz", str(k), f"`{v}`") for k, v in vocabulary.LESION_LABELS.items()],
+        ),
+        "## Reasons\n\nBesides these, any notice code can be a reason.\n",
+        _table(("reason", "meaning"), _coded(vocabulary.REASONS.items())),
+        "## Notices\n\n" + "".join(f"- `{e}`: {words}\n" for e, words in EFFECTS),
+        _table(("code", "meaning"), _coded(vocabulary.NOTICES.items())),
+        "## Errors\n",
+        _table(
+            ("class", "code", "meaning"),
+            [(f"`{e.__name__}`", f"`{e.default_code}`", _first(e)) for e in _error_classes()],
+        ),
+        "## Settings\n\n`--set NAME=VALUE` or `ctlung.Settings(NAME=VALUE)`. What differs from "
+        "these defaults stands in\n`provenance.settings` of the report.\n",
+        _table(
+            ("setting", "default"),
+            [(f"`{f.name}`", f"{getattr(Settings(), f.name)}") for f in fields(Settings)],
+        ),
+        "## Files of one scan\n",
+        _table(("file", "content"), [(f"`{name}`", _content(name)) for name in RESULT_FILES]),
+        "## Exit codes\n",
+        _table(("code", "meaning"), [(str(k), v) for k, v in EXITS.items()]),
+    ]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _content(name: str) -> str:
+    return FILES[name].format(
+        schema=SCHEMA_SCAN,
+        measurements=", ".join(MEASUREMENT_COLUMNS),
+        slices=", ".join(SLICE_COLUMNS),
+        lungs=_labels(vocabulary.LUNG_LABELS.items()),
+        lesions=_labels(vocabulary.LESION_LABELS.items()),
+    )
+
+
+def _labels(items: Iterable[tuple[int, str]]) -> str:
+    return ", ".join(f"{number} {name}" for number, name in items)
+
+
+def _coded(items: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(f"`{code}`", words) for code, words in items]
+
+
+def _error_classes() -> list[type[errors.CtlungError]]:
+    classes = [c for c in vars(errors).values() if isinstance(c, type)]
+    return [c for c in classes if issubclass(c, errors.CtlungError)]
+
+
+def _first(thing: type) -> str:
+    return re.sub(r"\s+", " ", (thing.__doc__ or "").split("\n\n")[0]).strip()
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+if __name__ == "__main__":
+    MEASURES_FILE.write_text(measures_page(), encoding="utf-8", newline="\n")
