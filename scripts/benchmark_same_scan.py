@@ -33,16 +33,40 @@ from support.dicom_files import SYNTAXES, Store, write_enhanced, write_series
 TABLE = REPOSITORY / "docs" / "benchmarks" / "same_scan.md"
 MEASURES = ("lung_volume_ml", "lesion_volume_ml", "lesion_area_max_cm2", "ct_number_lesion_hu")
 PROMISES = (
-    ("DICOM in 8 in-plane orientations x 3 orders, HFS to FFDR", "tests/reading/test_same_voxels.py", "orientation or position"),
-    ("every transfer syntax, signed and unsigned; multi-frame; zip; renamed", "tests/reading/test_same_voxels.py", ""),
-    ("NIfTI, NRRD, MetaImage in 48 axis orders, and every refusal of one", "tests/reading/test_images.py", ""),
-    ("stacks: gaps, uneven, sparse, tilt, duplicates, coronal and sagittal refused", "tests/reading/test_stack.py", ""),
+    (
+        "DICOM in 8 in-plane orientations x 3 orders, HFS to FFDR",
+        "tests/reading/test_same_voxels.py",
+        "orientation or position",
+    ),
+    (
+        "every transfer syntax, signed and unsigned; multi-frame; zip; renamed",
+        "tests/reading/test_same_voxels.py",
+        "",
+    ),
+    (
+        "NIfTI, NRRD, MetaImage in 48 axis orders, and every refusal of one",
+        "tests/reading/test_images.py",
+        "",
+    ),
+    (
+        "stacks: gaps, uneven, sparse, tilt, duplicates, coronal and sagittal refused",
+        "tests/reading/test_stack.py",
+        "",
+    ),
     ("bad input, each with its pinned sentence", "tests/reading/test_bad_input.py", ""),
     ("choice of the series, several visits, what is set aside", "tests/reading/test_choose.py", ""),
-    ("read-only OUT, full disk, killed runs, identifiers, exit codes", "tests/cli tests/writing/test_folder.py", ""),
-    ("two runs give identical bytes", "tests/writing tests/cli tests/test_api.py", "identical or same_bytes or twice or determin or two_runs"),
+    (
+        "read-only OUT, full disk, killed runs, identifiers, exit codes",
+        "tests/cli tests/writing/test_folder.py",
+        "",
+    ),
+    (
+        "two runs give identical bytes",
+        "tests/writing tests/cli tests/test_api.py",
+        "identical or same_bytes or twice or determin or two_runs",
+    ),
     ("measures against a slow oracle", "tests/measurement", ""),
-)  # fmt: skip
+)
 
 
 def variants(scan: Scan) -> dict[str, Callable[[Path], Path]]:
