@@ -14,22 +14,22 @@ import numpy as np
 from benchmark_main_job import HAND_DRAWN, REPOSITORY, data_folder, dice, machine
 
 import ctlung
-from ctlung.segmentation import body, threshold
+from ctlung.segmentation import refine
 from ctlung.version import __version__
 
 TRAINABLE = HAND_DRAWN[:4]
-BORDERS_HU = (-400, -370, -340, -310, -280, -250, -220)
+BORDERS_HU = (-430, -400, -370, -350, -330, -310, -280, -250)
 TABLE = REPOSITORY / "docs" / "benchmarks" / "border.md"
 
 
 def main() -> None:
     folder = data_folder() / "volumes"
-    used = body.AIR_HU
+    used = refine.BORDER_HU
     lines = [
         "# The border of the threshold segmenter",
         "",
         f"ctlung {__version__}; {time.strftime('%Y-%m-%d')}; {machine()}. Command: "
-        f"`python scripts/benchmark_border.py`. Used: {used:.0f} HU. T scans only.",
+        f"`python scripts/benchmark_border.py`. Used: {used} HU. T scans only.",
         "",
         "Each cell: Dice / share of the drawn lung found / volume over drawn volume.",
         "",
@@ -44,7 +44,7 @@ def main() -> None:
         drawn = scan.source.stored.to_canonical(raw) > 0
         cells, row = [], []
         for hu in BORDERS_HU:
-            body.AIR_HU = threshold.AIR_HU = float(hu)
+            refine.BORDER_HU = hu
             found = ctlung.segment_lungs(scan, "threshold").lungs.labels > 0
             row.append(float(found.sum() / drawn.sum()))
             part = float((found & drawn).sum() / drawn.sum())

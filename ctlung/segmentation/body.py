@@ -11,11 +11,9 @@ from scipy import ndimage
 from ctlung.arrays import BoolArray, Float32Array
 from ctlung.working_grid import WorkingGrid
 
-AIR_HU = -350.0
-"""Where the border between lung and soft tissue is drawn. Half way between the two is -400, which
-gives a phantom its true volume; drawn lungs lie a little outside of it, and on the hand-drawn
-lungs that may be trained on -310 gives their volume (``scripts/benchmark_border.py``). This lies
-between the two: some 1.5 % below what readers draw and above what the phantom holds."""
+AIR_HU = -240.0
+"""Below it lies lung, inflamed lung included, or gas; above it lie vessels, consolidation and the
+body. The lung's outer border is drawn lower than this (``refine.BORDER_HU``)."""
 
 TISSUE_HU = -200.0
 THIN_MM = 10.0
@@ -51,14 +49,15 @@ def air_inside(grid: WorkingGrid) -> BoolArray:
 def _inside_slice(
     hu: Float32Array, labels: NDArray[Any], beyond: BoolArray, between: BoolArray
 ) -> BoolArray:
-    inside = (labels > 0) & between
+    """Each region stays or goes as a whole: a thin chest wall may be no body on one side."""
+    sizes = np.bincount(labels.ravel())
+    enclosed = np.bincount(labels.ravel(), weights=between.ravel())
+    keep = enclosed > 0.5 * sizes
+    keep[0] = False
     for label in np.unique(labels[beyond & (labels > 0)]):
-        part = labels == label
-        if np.median(hu[part]) < ROOM_AIR_HU:
-            inside &= ~part
-        elif between[part].mean() > 0.5:
-            # Lung that the field cuts has no body on its cut side, and is lung all the same.
-            inside |= part
+        if np.median(hu[labels == label]) < ROOM_AIR_HU:
+            keep[label] = False
+    inside: BoolArray = keep[labels]
     return inside
 
 

@@ -111,7 +111,10 @@ def rounded(points: Sequence[Point], times: int = 2) -> list[Point]:
 
 
 def coverage(f: Field, edge_mm: float = 0.0) -> Field:
-    """Share (0..1) of each voxel inside ``f < 0``: exact for a flat border.
+    """Share (0..1) of each voxel inside ``f < 0``: exact for a flat border along an axis.
+
+    At a border of radius R the sum over voxels of width w exceeds the volume by about
+    (w / 2R)²; the half-way contour, and so any truth, is not moved.
 
     Args:
         f: values at voxel centres, at least two per axis.

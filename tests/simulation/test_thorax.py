@@ -130,7 +130,7 @@ def test_partial_volume_keeps_the_mass_of_a_finer_grid() -> None:
     fine = Geometry.from_spacing((24, 60, 60), (2.0, 2.0, 2.0), (-131.0, -41.0, 89.0))
     coarse, finer = render(PERSON, SMALL).hu, render(PERSON, fine).hu
     blocks = finer.reshape(12, 2, 30, 2, 30, 2).mean(axis=(1, 3, 5))
-    assert coarse.mean() == pytest.approx(blocks.mean(), abs=2.0)
+    assert coarse.mean() == pytest.approx(blocks.mean(), abs=4.0)
     assert np.abs(coarse - blocks).mean() < 25
 
 
