@@ -34,7 +34,7 @@ def air_inside(grid: WorkingGrid) -> BoolArray:
     air = hu < AIR_HU
     if grid.padding is not None:
         air &= ~grid.padding
-    between = _between_body(grid)
+    among = _among(_body_tissue(grid))
     inside = np.zeros_like(air)
     for k in range(hu.shape[0]):
         labels, n = ndimage.label(air[k])
@@ -42,17 +42,16 @@ def air_inside(grid: WorkingGrid) -> BoolArray:
             beyond = _edge(hu.shape[1:])
             if grid.padding is not None:
                 beyond |= ndimage.binary_dilation(grid.padding[k])
-            inside[k] = _inside_slice(hu[k], labels, beyond, between[k])
+            inside[k] = _inside_slice(hu[k], labels, beyond, among[k])
     return inside
 
 
 def _inside_slice(
-    hu: Float32Array, labels: NDArray[Any], beyond: BoolArray, between: BoolArray
+    hu: Float32Array, labels: NDArray[Any], beyond: BoolArray, among: BoolArray
 ) -> BoolArray:
-    """Each region stays or goes as a whole: a thin chest wall may be no body on one side."""
+    """Each region stays or goes as a whole, for a thin chest wall is no body on its side."""
     sizes = np.bincount(labels.ravel())
-    enclosed = np.bincount(labels.ravel(), weights=between.ravel())
-    keep = enclosed > 0.5 * sizes
+    keep = np.bincount(labels.ravel(), weights=among.ravel()) > 0.5 * sizes
     keep[0] = False
     for label in np.unique(labels[beyond & (labels > 0)]):
         if np.median(hu[labels == label]) < ROOM_AIR_HU:
@@ -67,18 +66,18 @@ def _edge(shape: tuple[int, ...]) -> BoolArray:
     return edge
 
 
-def _between_body(grid: WorkingGrid) -> BoolArray:
-    """Voxels with body on both sides in their column or in their row.
+def _among(body: BoolArray) -> BoolArray:
+    """Voxels with body on both sides in column or row, or behind them and on one side.
 
-    Leaves out the table and what lies in it: its foam is as dense as lung.
+    Leaves out the table and what lies in it: its foam is as dense as lung. The back and the
+    mediastinum are thick in everyone; the chest wall in front and at the sides may not be.
     """
-    body = _body_tissue(grid)
-    between = np.zeros_like(body)
-    for axis in (1, 2):
-        forward = np.logical_or.accumulate(body, axis=axis)
-        backward = np.flip(np.logical_or.accumulate(np.flip(body, axis), axis=axis), axis)
-        between |= forward & backward
-    return between
+    front = np.logical_or.accumulate(body, axis=1)
+    behind = np.flip(np.logical_or.accumulate(np.flip(body, 1), axis=1), 1)
+    right = np.logical_or.accumulate(body, axis=2)
+    left = np.flip(np.logical_or.accumulate(np.flip(body, 2), axis=2), 2)
+    among: BoolArray = (front & behind) | (right & left) | (behind & (right | left))
+    return among
 
 
 def _body_tissue(grid: WorkingGrid) -> BoolArray:

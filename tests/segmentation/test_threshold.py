@@ -202,3 +202,19 @@ def test_a_segmenter_is_loaded_by_name_and_says_its_own() -> None:
     assert _segment(chest()).segmenter == ThresholdSegmenter().name
     with pytest.raises(ValueError, match=r"no segmenter 'nonsense'; known are: .*threshold"):
         load_segmenter("nonsense")
+
+
+def test_a_thin_chest_wall_costs_no_lung() -> None:
+    """A wall of 6 mm in front and at the sides is thinner than what counts as body."""
+    y, x = np.mgrid[-70:70, -90:90] * 2.0
+    outer = (x / 150) ** 2 + (y / 110) ** 2
+    inner = (x / 144) ** 2 + (y / 104) ** 2
+    plane = np.where(outer < 1, 50, -1000)
+    lung = (inner < 1) & (np.abs(x) > 30) & (y < 60)
+    plane = np.where(lung, -860, plane)
+    hu = np.repeat(plane[None], 40, axis=0).astype(np.int16)
+    hu[:3] = hu[-3:] = np.where(outer < 1, 50, -1000)
+    scan = Scan(hu, Geometry.from_spacing(hu.shape, (4.0, 2.0, 2.0)))
+    found = ThresholdSegmenter().segment(scan).lungs.labels[3:-3]
+    assert np.count_nonzero((found == 1) & lung & (x < 0)) > 0.98 * 34 * np.sum(lung & (x < 0))
+    assert np.count_nonzero((found == 2) & lung & (x > 0)) > 0.98 * 34 * np.sum(lung & (x > 0))
