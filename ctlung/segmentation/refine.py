@@ -14,8 +14,8 @@ SMOOTH_MM = 1.5
 BORDER_HU = -350
 """Where the lung's outer border is drawn. Half way between lung and soft tissue is -400, which
 gives a phantom its true volume; drawn lungs lie a little outside of it, and on the hand-drawn
-lungs that may be trained on -310 gives their volume (``scripts/benchmark_border.py``). This lies
-between the two: some 1.5 % below what readers draw and above what the phantom holds."""
+lungs that may be trained on -280 gives their volume (``scripts/benchmark_border.py``). This lies
+between the two: some 2 % below what readers draw and above what the phantom holds."""
 HOLE_PIXELS = 60
 
 
