@@ -72,7 +72,7 @@ def scans(data: Path) -> list[tuple[str, Path]]:
         if p.name.count(".") == 2
     ]
     phases = [
-        (f"opentps-{p.name.removesuffix('.nii.gz')}", p)
+        (f"opentps-4dct-{p.name.removesuffix('.nii.gz')}", p)
         for p in sorted((data / "opentps-4dct").glob("*.nii.gz"))
     ]
     pairs = [

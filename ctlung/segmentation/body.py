@@ -34,7 +34,8 @@ def air_inside(grid: WorkingGrid) -> BoolArray:
     air = hu < AIR_HU
     if grid.padding is not None:
         air &= ~grid.padding
-    among = _among(_body_tissue(grid))
+    body = _body_tissue(grid)
+    between, among = _between(body), _among(body)
     inside = np.zeros_like(air)
     for k in range(hu.shape[0]):
         labels, n = ndimage.label(air[k])
@@ -42,20 +43,24 @@ def air_inside(grid: WorkingGrid) -> BoolArray:
             beyond = _edge(hu.shape[1:])
             if grid.padding is not None:
                 beyond |= ndimage.binary_dilation(grid.padding[k])
-            inside[k] = _inside_slice(hu[k], labels, beyond, among[k])
+            inside[k] = _inside_slice(hu[k], labels, beyond, between[k], among[k])
     return inside
 
 
 def _inside_slice(
-    hu: Float32Array, labels: NDArray[Any], beyond: BoolArray, among: BoolArray
+    hu: Float32Array,
+    labels: NDArray[Any],
+    beyond: BoolArray,
+    between: BoolArray,
+    among: BoolArray,
 ) -> BoolArray:
     """Each region stays or goes as a whole, for a thin chest wall is no body on its side."""
-    sizes = np.bincount(labels.ravel())
-    keep = np.bincount(labels.ravel(), weights=among.ravel()) > 0.5 * sizes
+    half = 0.5 * np.bincount(labels.ravel())
+    keep = np.bincount(labels.ravel(), weights=among.ravel()) > half
+    strictly = np.bincount(labels.ravel(), weights=between.ravel()) > half
     keep[0] = False
     for label in np.unique(labels[beyond & (labels > 0)]):
-        if np.median(hu[labels == label]) < ROOM_AIR_HU:
-            keep[label] = False
+        keep[label] = strictly[label] and np.median(hu[labels == label]) >= ROOM_AIR_HU
     inside: BoolArray = keep[labels]
     return inside
 
@@ -66,18 +71,35 @@ def _edge(shape: tuple[int, ...]) -> BoolArray:
     return edge
 
 
-def _among(body: BoolArray) -> BoolArray:
-    """Voxels with body on both sides in column or row, or behind them and on one side.
+def _between(body: BoolArray) -> BoolArray:
+    """Voxels with body on both sides in their column or in their row.
 
-    Leaves out the table and what lies in it: its foam is as dense as lung. The back and the
-    mediastinum are thick in everyone; the chest wall in front and at the sides may not be.
+    Leaves out the table and what lies in it: its foam is as dense as lung.
     """
-    front = np.logical_or.accumulate(body, axis=1)
-    behind = np.flip(np.logical_or.accumulate(np.flip(body, 1), axis=1), 1)
-    right = np.logical_or.accumulate(body, axis=2)
-    left = np.flip(np.logical_or.accumulate(np.flip(body, 2), axis=2), 2)
+    front, behind, right, left = _sides(body)
+    between: BoolArray = (front & behind) | (right & left)
+    return between
+
+
+def _among(body: BoolArray) -> BoolArray:
+    """The same, or with body behind and on one side.
+
+    The back and the mediastinum are thick in everyone; the chest wall in front and at the sides
+    may not be.
+    """
+    front, behind, right, left = _sides(body)
     among: BoolArray = (front & behind) | (right & left) | (behind & (right | left))
     return among
+
+
+def _sides(body: BoolArray) -> tuple[BoolArray, BoolArray, BoolArray, BoolArray]:
+    """Whether there is body in front of, behind, right and left of each voxel."""
+    return (
+        np.logical_or.accumulate(body, axis=1),
+        np.flip(np.logical_or.accumulate(np.flip(body, 1), axis=1), 1),
+        np.logical_or.accumulate(body, axis=2),
+        np.flip(np.logical_or.accumulate(np.flip(body, 2), axis=2), 2),
+    )
 
 
 def _body_tissue(grid: WorkingGrid) -> BoolArray:
