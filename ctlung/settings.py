@@ -82,6 +82,7 @@ class Settings:
     thickness_warn_mm: float = 3.0
     thickness_tails_null_mm: float = 5.0
     thickness_volume_null_mm: float = 10.0
+    pixel_warn_mm: float = 2.5
     contrast_aorta_hu: float = 100.0
     noise_warn_hu: float = 40.0
     noise_null_hu: float = 80.0

@@ -317,6 +317,7 @@ NOTICES: Final = MappingProxyType(
         "dense_lung_lost": "dense lung was probably left out of the lungs",
         "lungs_touch": "the border between right and left lung is estimated",
         "thickness": "slices are thick",
+        "pixel_size": "pixels are wide",
         "thickness_assumed": "slice thickness is not known and was taken from the spacing",
         "slice_gap": "slices are missing",
         "uneven_spacing": "slice spacing is uneven",

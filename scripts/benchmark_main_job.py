@@ -187,7 +187,7 @@ def lung1_scores(data: Path, row: Row) -> list[str]:
 def lesion_scores(data: Path, rows: dict[str, Row]) -> list[str]:
     lines = [
         "| scan | Dice of lesions | found % of lung | drawn % of lung |",
-        "| --- | ---: " * 4 + "|",
+        "| --- |" + " ---: |" * 3,
     ]
     for name in ("medseg-rp1", "medseg-rp7"):
         row = rows.get(name)

@@ -29,6 +29,7 @@ def check_scan(scan: Scan, settings: Settings | None = None) -> tuple[Notice, ..
         *_air(scan, settings),
         *_soft_tissue(scan, settings),
         *_thickness(scan, settings),
+        *_pixels(scan, settings),
         *_kernel(scan),
         *_contrast(scan),
         *_position(scan),
@@ -234,6 +235,25 @@ def _thickness(scan: Scan, settings: Settings) -> tuple[Notice, ...]:
             )
             break
     return tuple(notices)
+
+
+def _pixels(scan: Scan, settings: Settings) -> tuple[Notice, ...]:
+    widest = max(scan.geometry.spacing_mm[1:])
+    if widest <= settings.pixel_warn_mm:
+        return ()
+    return (
+        Notice(
+            "pixel_size",
+            "warn",
+            f"Pixels are {widest:.2g} mm wide (limit {settings.pixel_warn_mm:g} mm): vessels and "
+            "borders fill whole pixels, and much of what is found as lesion may be normal lung. "
+            "Use the scan at its full resolution.",
+            measured=widest,
+            limit=settings.pixel_warn_mm,
+            unit="mm",
+            affects=("lesions",),
+        ),
+    )
 
 
 def _kernel(scan: Scan) -> tuple[Notice, ...]:

@@ -332,3 +332,13 @@ def test_checks_are_the_same_each_time_and_fast_on_many_slices() -> None:
 def test_a_tiny_scan_raises_nothing() -> None:
     geometry = Geometry.from_spacing((1, 3, 3), (1.0, 1.0, 1.0))
     check_scan(Scan(np.arange(-900, 900, 200, dtype=np.int16).reshape(1, 3, 3), geometry))
+
+
+@pytest.mark.parametrize(("pixel", "warned"), [(2.4, False), (5.0, True)])
+def test_wide_pixels(pixel: float, warned: bool) -> None:
+    scan = chest().scan
+    wide = Geometry.from_spacing(scan.hu.shape, (2.0, pixel, pixel))
+    said = [
+        n for n in check_scan(dataclasses.replace(scan, geometry=wide)) if "Pixels" in n.sentence
+    ]
+    assert [n.effect for n in said] == ["warn"] * warned
