@@ -40,7 +40,8 @@ class ThresholdSegmenter:
             on its way into the lung.
         working_mm: voxel size at which shape is decided.
         behind_warn_percent, dents_warn_ml: suspected lost dense lung of one side from which a
-            notice is raised; above what the T scans without such disease show.
+            notice is raised. Set by looking at all scans at hand; some healthy ones exceed
+            ``dents_warn_ml`` (docs/benchmarks/README.md).
     """
 
     closing_mm: float = 6.0
