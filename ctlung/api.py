@@ -13,14 +13,16 @@ from ctlung.measurement.analyze import analyze
 from ctlung.measurement.quality import check_result
 from ctlung.notices import Notice
 from ctlung.reading.checks import check_scan
+from ctlung.reading.masks import read_masks
 from ctlung.reading.scan import read_scan
 from ctlung.reading.series import find_series
 from ctlung.records import Provenance, ScanReport, ScanResult
+from ctlung.segmentation.given import GivenLungs
 from ctlung.segmentation.load import load_segmenter
 from ctlung.segmentation.protocol import Segmenter
 from ctlung.settings import Settings
 from ctlung.version import __version__
-from ctlung.volume import Scan, Segmentation
+from ctlung.volume import LabelMap, Scan, Segmentation
 from ctlung.writing.keys import load_key
 from ctlung.writing.results import write_result
 
@@ -46,6 +48,8 @@ def segment(
     *,
     series: str | None = None,
     segmenter: Segmenter | str | None = None,
+    lungs: str | Path | LabelMap | None = None,
+    device: str = "auto",
     settings: Settings | None = None,
     key: Key | None = None,
     identifiers: bool = False,
@@ -57,6 +61,9 @@ def segment(
         source: a folder, DICOM file, .zip, NIfTI, NRRD or MetaImage file, or a scan.
         series: Series Instance UID where the folder holds several.
         segmenter: a loaded segmenter or its name.
+        lungs: instead of a segmenter, lungs or lobes of this scan: a NIfTI, NRRD, MetaImage,
+            DICOM SEG or RTSTRUCT file, a folder with one of them, or a label map on its grid.
+        device: where a segmenter that is named runs: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
         settings: limits and bands; what differs from the defaults is in the report.
         key: makes keyed hashes of patient, study and slices; without it they are ``None``.
         identifiers: put the originals into ``provenance.identifiers``.
@@ -64,15 +71,22 @@ def segment(
 
     Raises:
         InputError: the scan cannot be measured; the sentence says why and what to do.
+        GeometryMismatch: ``lungs`` do not lie on the scan's grid.
+        ModelError: the segmenter or the device cannot be used.
+        ValueError: both ``lungs`` and ``segmenter``.
     """
+    if lungs is not None and segmenter is not None:
+        raise ValueError("give either lungs or a segmenter, not both")
     settings = settings or Settings()
     say = progress or _silent
     scan = source if isinstance(source, Scan) else _read(source, series, settings, say)
     say("checking", 0.40)
+    if lungs is not None:
+        segmenter = _given(lungs, scan, settings)
     notices = check_scan(scan, settings)
     _refuse(notices)
     say("segmenting lungs", 0.45)
-    segmentation = segment_lungs(scan, segmenter)
+    segmentation = segment_lungs(scan, segmenter, device=device)
     notices += check_result(scan, segmentation, settings)
     _refuse(notices)
     say("finding lesions", 0.70)
@@ -80,21 +94,43 @@ def segment(
     say("measuring", 0.90)
     provenance = _provenance(scan, segmentation, settings, key, identifiers)
     report = analyze(
-        scan, segmentation.lungs, lesions, notices, settings=settings, provenance=provenance
+        scan,
+        segmentation.lungs,
+        lesions,
+        notices,
+        settings=settings,
+        provenance=provenance,
+        lobes=segmentation.lobes,
     )
     say("done", 1.0)
-    return ScanResult(scan, segmentation.lungs, lesions, _with_sop_hashes(report, scan, key))
+    report = _with_sop_hashes(report, scan, key)
+    return ScanResult(scan, segmentation.lungs, lesions, report, segmentation.lobes)
 
 
-def segment_lungs(scan: Scan, segmenter: Segmenter | str | None = None) -> Segmentation:
-    """Right (1) and left (2) lung of a scan, and the airways.
+def segment_lungs(
+    scan: Scan, segmenter: Segmenter | str | None = None, *, device: str = "auto"
+) -> Segmentation:
+    """Right (1) and left (2) lung of a scan, the airways, and lobes where they are told apart.
+
+    Args:
+        scan: on its own grid.
+        segmenter: a loaded segmenter or its name.
+        device: where a segmenter that is named runs; a loaded one has its own.
 
     Raises:
         NotChestCT: there are no lungs.
+        ModelError: the segmenter or the device cannot be used.
     """
     if segmenter is None or isinstance(segmenter, str):
-        segmenter = load_segmenter(segmenter or "default")
+        segmenter = load_segmenter(segmenter or "default", device)
     return segmenter.segment(scan)
+
+
+def _given(lungs: str | Path | LabelMap, scan: Scan, settings: Settings) -> GivenLungs:
+    if isinstance(lungs, LabelMap):
+        return GivenLungs(lungs)
+    masks = read_masks(lungs, scan, settings)
+    return GivenLungs(masks.labels, masks.file, masks.recognised)
 
 
 def _read(source: str | Path, series: str | None, settings: Settings, say: Progress) -> Scan:

@@ -141,9 +141,13 @@ MEASUREMENT_COLUMNS = ("region", "measure", "value", "unit", "low", "high", "n_v
 
 @dataclass(frozen=True, eq=False)
 class ScanResult:
-    """What ``ctlung.segment`` returns: the scan, its lungs, its lesions, its report."""
+    """What ``ctlung.segment`` returns: the scan, its lungs, its lesions, its report.
+
+    ``lobes`` are there only if the segmenter told them apart.
+    """
 
     scan: Scan
     lungs: LabelMap
     lesions: LabelMap
     report: ScanReport
+    lobes: LabelMap | None = None

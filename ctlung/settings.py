@@ -79,6 +79,8 @@ class Settings:
     lung_ratio_low: float = 0.7
     lung_ratio_high: float = 1.8
     lung_slice_refuse_cm2: float = 20.0
+    lobe_warn_ml: float = 100.0
+    without_lobe_warn_percent: float = 5.0
     thickness_warn_mm: float = 3.0
     thickness_tails_null_mm: float = 5.0
     thickness_volume_null_mm: float = 10.0

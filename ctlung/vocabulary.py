@@ -286,7 +286,14 @@ REGIONS: Final = (
 )
 THIRDS: Final = REGIONS[3:]
 
+LOBES_OF: Final = MappingProxyType(
+    {"right_lung": ("rul", "rml", "rll"), "left_lung": ("lul", "lll")}
+)
+LOBES: Final[tuple[str, ...]] = tuple(lobe for lobes in LOBES_OF.values() for lobe in lobes)
+"""Regions of a report whose segmenter told the lobes apart, after ``REGIONS``."""
+
 LUNG_LABELS: Final = MappingProxyType({1: "right_lung", 2: "left_lung"})
+LOBE_LABELS: Final = MappingProxyType({1: "lul", 2: "lll", 3: "rul", 4: "rml", 5: "rll"})
 LESION_LABELS: Final = MappingProxyType({1: "ground_glass", 2: "consolidation"})
 
 REASONS: Final = MappingProxyType(
@@ -314,7 +321,11 @@ NOTICES: Final = MappingProxyType(
         "incomplete": "only part of the lung was measured",
         "fov_truncation": "the field of view cuts the lungs",
         "lung_mask": "the lungs found are unusually large, small or unequal",
+        "segmenters_disagree": "network and threshold segmenter disagree on more than the limit",
         "dense_lung_lost": "dense lung was probably left out of the lungs",
+        "segmenter_convention": "what the lungs of another segmenter contain",
+        "given_lungs": "the lungs were given, not found",
+        "lobes": "the lobes found are unusually small, or leave lung out",
         "lungs_touch": "the border between right and left lung is estimated",
         "thickness": "slices are thick",
         "pixel_size": "pixels are wide",

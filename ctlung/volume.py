@@ -200,6 +200,7 @@ class Segmentation:
     Attributes:
         lungs: 1 right lung, 2 left lung.
         anatomy: airways and whatever else was found.
+        lobes: 1 lul, 2 lll, 3 rul, 4 rml, 5 rll, ``None`` where nobody told them apart.
         notices: where the segmenter doubts itself.
         segmenter: its name, with version.
         weights_sha256: of its weights, ``None`` if it has none.
@@ -208,6 +209,7 @@ class Segmentation:
 
     lungs: LabelMap
     anatomy: Anatomy = field(default_factory=Anatomy)
+    lobes: LabelMap | None = None
     notices: tuple[Notice, ...] = ()
     segmenter: str = ""
     weights_sha256: str | None = None

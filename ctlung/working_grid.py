@@ -92,17 +92,25 @@ def spread(mask: BoolArray, grid: WorkingGrid, box: Box) -> BoolArray:
     # Axis by axis linear interpolation is the trilinear one and needs no coordinate volume.
     for axis in range(3):
         centres = np.arange(box[axis].start, box[axis].stop)
-        where = (centres + 0.5) / factors[axis] - 0.5 - start[axis]
-        where = np.clip(where, 0, part.shape[axis] - 1)
-        low = np.floor(where).astype(np.intp)
-        high = np.minimum(low + 1, part.shape[axis] - 1)
-        weight = (where - low).astype(np.float32)
-        shape = [1, 1, 1]
-        shape[axis] = -1
-        w = weight.reshape(shape)
-        part = part.take(low, axis=axis) * (1 - w) + part.take(high, axis=axis) * w
+        part = linear(part, axis, (centres + 0.5) / factors[axis] - 0.5 - start[axis])
     result: BoolArray = part > 0.5
     return result
+
+
+def linear(
+    volume: NDArray[Any], axis: int, where: NDArray[np.floating[Any]]
+) -> NDArray[np.float32]:
+    """Values between the voxel centres of one axis; ``where`` counts voxels, ends are held."""
+    n = volume.shape[axis]
+    where = np.clip(where, 0, n - 1)
+    low = np.floor(where).astype(np.intp)
+    high = np.minimum(low + 1, n - 1)
+    shape = [1] * volume.ndim
+    shape[axis] = -1
+    w = (where - low).astype(np.float32).reshape(shape)
+    out: NDArray[np.float32] = volume.take(low, axis=axis) * (1 - w)
+    out += volume.take(high, axis=axis) * w
+    return out
 
 
 def dilate(mask: BoolArray, steps: int) -> BoolArray:

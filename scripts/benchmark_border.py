@@ -1,4 +1,4 @@
-"""At which HU the threshold segmenter draws the lung's border: docs/benchmarks/border.md.
+"""How far above half way the lung's border is drawn: docs/benchmarks/border.md.
 
     python scripts/benchmark_border.py
 
@@ -18,23 +18,24 @@ from ctlung.segmentation import refine
 from ctlung.version import __version__
 
 TRAINABLE = HAND_DRAWN[:4]
-BORDERS_HU = (-430, -400, -370, -350, -330, -310, -280, -250)
+SHIFTS_HU = (0, 30, 60, 80, 100)
 TABLE = REPOSITORY / "docs" / "benchmarks" / "border.md"
 
 
 def main() -> None:
     folder = data_folder() / "volumes"
-    used = refine.BORDER_HU
+    used = refine.EDGE_SHIFT_HU
     lines = [
         "# The border of the threshold segmenter",
         "",
         f"ctlung {__version__}; {time.strftime('%Y-%m-%d')}; {machine()}. Command: "
-        f"`python scripts/benchmark_border.py`. Used: {used} HU. T scans only.",
+        f"`python scripts/benchmark_border.py`. Used: +{used:.0f} HU above the value half "
+        "way between the patient's aerated lung and soft tissue. Threshold segmenter, T scans only.",
         "",
         "Each cell: Dice / share of the drawn lung found / volume over drawn volume.",
         "",
-        "| scan | " + " | ".join(f"{h} HU" for h in BORDERS_HU) + " |",
-        "| --- |" + " --- |" * len(BORDERS_HU),
+        "| scan | " + " | ".join(f"+{h} HU" for h in SHIFTS_HU) + " |",
+        "| --- |" + " --- |" * len(SHIFTS_HU),
     ]
     ratios = []
     for name in TRAINABLE:
@@ -43,8 +44,8 @@ def main() -> None:
         raw = np.asarray(nib.load(folder / f"{name}.lungs.nii.gz").dataobj)
         drawn = scan.source.stored.to_canonical(raw) > 0
         cells, row = [], []
-        for hu in BORDERS_HU:
-            refine.BORDER_HU = hu
+        for hu in SHIFTS_HU:
+            refine.EDGE_SHIFT_HU = hu
             found = ctlung.segment_lungs(scan, "threshold").lungs.labels > 0
             row.append(float(found.sum() / drawn.sum()))
             part = float((found & drawn).sum() / drawn.sum())

@@ -40,6 +40,7 @@ FILES = {
     "lungs.nii.gz": "uint8: {lungs}. On the grid of a NIfTI, NRRD or MetaImage input; from DICOM "
     "on the sorted slice stack",
     "lesions.nii.gz": "uint8: {lesions}. Same grid",
+    "lobes.nii.gz": "uint8: {lobes}. Same grid; only where the segmenter told lobes apart",
     "overlay.png": "the check picture; look at it before using a number",
     "scan.nii.gz": "int16 HU, the box of the lungs and 20 mm around it; `--no-scan` leaves it out",
 }
@@ -75,12 +76,16 @@ def measures_page() -> str:
         ),
         "## Regions\n",
         ", ".join(f"`{name}`" for name in vocabulary.REGIONS)
-        + ".\n\nUpper, middle and lower are thirds of the height of each lung.\n",
+        + ".\n\nUpper, middle and lower are thirds of the height of each lung.\n"
+        + "\nWhere the segmenter told lobes apart, also "
+        + ", ".join(f"`{name}`" for name in vocabulary.LOBES)
+        + ": what of each lobe lies in\nthe lung of its side.\n",
         "## Labels\n",
         _table(
             ("file", "label", "name"),
             [("lungs.nii.gz", str(k), f"`{v}`") for k, v in vocabulary.LUNG_LABELS.items()]
-            + [("lesions.nii.gz", str(k), f"`{v}`") for k, v in vocabulary.LESION_LABELS.items()],
+            + [("lesions.nii.gz", str(k), f"`{v}`") for k, v in vocabulary.LESION_LABELS.items()]
+            + [("lobes.nii.gz", str(k), f"`{v}`") for k, v in vocabulary.LOBE_LABELS.items()],
         ),
         "## Reasons\n\nBesides these, any notice code can be a reason.\n",
         _table(("reason", "meaning"), _coded(vocabulary.REASONS.items())),
@@ -112,6 +117,7 @@ def _content(name: str) -> str:
         slices=", ".join(SLICE_COLUMNS),
         lungs=_labels(vocabulary.LUNG_LABELS.items()),
         lesions=_labels(vocabulary.LESION_LABELS.items()),
+        lobes=_labels(vocabulary.LOBE_LABELS.items()),
     )
 
 

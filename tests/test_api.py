@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from support.chest import VESSELS, WHO, Blob, Chest, chest, with_acquisition
+from support.nifti_files import store, write_nifti
+from support.small_result import COARSE, Drawn
 
 from ctlung import api
 from ctlung.errors import (
@@ -25,8 +27,8 @@ from ctlung.identity import Key
 from ctlung.records import ScanResult
 from ctlung.segmentation.threshold import ThresholdSegmenter
 from ctlung.settings import Settings
-from ctlung.vocabulary import MEASURES, REGIONS, VOLUME_MEASURES
-from ctlung.volume import HU_MAX, HU_MIN, Scan, Segmentation
+from ctlung.vocabulary import LOBE_LABELS, LOBES, MEASURES, REGIONS, VOLUME_MEASURES
+from ctlung.volume import HU_MAX, HU_MIN, LabelMap, Scan, Segmentation
 
 GLASS = Blob((130, 20, -85), (25, 22, 20), -500)
 SOLID = Blob((120, 20, 85), (20, 20, 20), 20)
@@ -330,6 +332,64 @@ def test_the_steps_alone_give_what_segment_gives(sick: ScanResult) -> None:
     assert report.slices == whole.report.slices
 
 
+# lungs that the user has already
+
+
+def test_lungs_that_are_given_are_measured_as_they_are() -> None:
+    c = _sick()
+    result = api.segment(c.scan, lungs=c.lung_map)
+    np.testing.assert_array_equal(result.lungs.labels, c.lungs)
+    provenance = result.report.provenance
+    assert (provenance.segmenter, provenance.weights_sha256) == ("given", None)
+    assert provenance.device == "cpu"
+    assert "given_lungs" in _codes(result)
+    assert result.report.value("lung_volume_ml") == pytest.approx(c.ml(c.lungs > 0))
+
+
+def test_lungs_from_a_file_give_the_same_report(tmp_path: Path) -> None:
+    c = _sick()
+    path = write_nifti(tmp_path / "drawn.nii", *store(c.lungs, c.scan.geometry))
+    one, two = api.segment(c.scan, lungs=path), api.segment(c.scan, lungs=c.lung_map)
+    assert one.report.measurements == two.report.measurements
+    sentences = [n.sentence for n in one.report.notices if n.code == "given_lungs"]
+    assert len(sentences) == 1
+    assert "given, in drawn.nii; taken were label 1 as right lung, 2 as left lung" in sentences[0]
+    assert str(tmp_path) not in repr(one.report)
+
+
+def test_lobes_that_are_given_are_measured() -> None:
+    c = _sick()
+    labels = np.zeros_like(c.lungs)
+    z = np.broadcast_to(np.arange(c.lungs.shape[0])[:, None, None], c.lungs.shape)
+    labels[c.lungs == 2] = np.where(z > 30, 1, 2)[c.lungs == 2]
+    labels[c.lungs == 1] = np.select([z > 36, z > 28], [3, 4], 5)[c.lungs == 1]
+    result = api.segment(c.scan, lungs=LabelMap(labels, c.scan.geometry, LOBE_LABELS))
+    assert result.lobes is not None
+    np.testing.assert_array_equal(result.lobes.labels, labels)
+    np.testing.assert_array_equal(result.lungs.labels, c.lungs)
+    assert result.report.value("lung_volume_ml", "rml") == pytest.approx(c.ml(labels == 4))
+
+
+def test_lungs_and_a_segmenter_at_once_are_wrong() -> None:
+    c = chest()
+    with pytest.raises(ValueError, match="either lungs or a segmenter"):
+        api.segment(c.scan, lungs=c.lung_map, segmenter="threshold")
+
+
+def test_the_device_reaches_the_segmenter_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def load(name: str, device: str) -> ThresholdSegmenter:
+        asked.append((name, device))
+        return ThresholdSegmenter()
+
+    monkeypatch.setattr(api, "load_segmenter", load)
+    api.segment_lungs(chest().scan, "threshold", device="cuda:1")
+    api.segment_lungs(chest().scan)
+    api.segment_lungs(chest().scan, ThresholdSegmenter(), device="cpu")
+    assert asked == [("threshold", "cuda:1"), ("default", "auto")]
+
+
 # less than a whole chest
 
 
@@ -443,3 +503,21 @@ def test_every_error_of_a_refusal_is_a_ctlung_error() -> None:
     for error in (NotHounsfield, NotChestCT, IncompleteSeries, UnreadableFile):
         assert issubclass(error, InputError)
     assert dataclasses.is_dataclass(ScanResult)
+
+
+def test_lobes_of_a_segmenter_are_measured_and_kept() -> None:
+    c = _sick(spacing=COARSE)
+    # Right: rul above, rml and rll below, front and back; left: lul above, lll below.
+    z, y, _ = np.indices(c.scan.hu.shape)
+    head, back = z >= c.scan.hu.shape[0] // 2, y >= c.scan.hu.shape[1] // 2
+    right = np.where(head, 3, np.where(back, 5, 4))
+    labels = np.where(c.lung_map.labels == 1, right, np.where(head, 1, 2))
+    labels[c.lung_map.labels == 0] = 0
+    lobes = LabelMap(labels.astype(np.uint8), c.scan.geometry, LOBE_LABELS)
+    result = api.segment(c.scan, segmenter=Drawn(c.lung_map, lobes=lobes))
+    assert result.lobes is lobes
+    assert {m.region for m in result.report.measurements} == {*REGIONS, *LOBES}
+    volumes = [result.report.value("lung_volume_ml", lobe) or 0.0 for lobe in LOBES]
+    assert sum(volumes) == pytest.approx(result.report.value("lung_volume_ml"))
+    assert volumes[0] == pytest.approx(c.ml(labels == 3), rel=1e-6)
+    assert api.segment(c.scan, segmenter=Drawn(c.lung_map)).lobes is None

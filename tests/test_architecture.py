@@ -44,10 +44,12 @@ ALLOWED = {
     "matplotlib": r"writing/pictures\.py",
     "pandas": r"records\.py|trial/.*",
     "torch": r"segmentation/network\.py",
+    "lungmask": r"segmentation/adapters_lungmask\.py",
+    "totalsegmentator": r"segmentation/adapters_totalsegmentator\.py",
     "rich": r"cli/.*",
     "typer": r"cli/.*",
     "multiprocessing": r"reading/decod.*\.py|trial/.*",
-    "subprocess": r"reading/decod.*\.py|trial/.*",
+    "subprocess": r"reading/decod.*\.py|segmentation/adapters_totalsegmentator\.py|trial/.*",
     "concurrent": r"trial/.*",
 }
 """Third-party and standard modules that belong in one place."""

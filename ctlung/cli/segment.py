@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,8 +34,27 @@ def segment(
         typer.Option(metavar="UID", help="Measure this series (see `ctlung check`)."),
     ] = None,
     segmenter: Annotated[
-        str, typer.Option(metavar="NAME", help="Lung segmenter: default or threshold.")
-    ] = "default",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Lung segmenter: network (the default), threshold, or, where installed with "
+            "their weights, lungmask, lungmask-lobes, totalsegmentator.",
+        ),
+    ] = None,
+    lungs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            readable=False,
+            help="Lungs or lobes of this scan that you have already, used instead of a "
+            "segmenter: a NIfTI, NRRD or MetaImage label map (1 right and 2 left lung, or one "
+            "label, or lobes 1 to 5), a DICOM SEG or an RTSTRUCT.",
+        ),
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(metavar="DEVICE", help="Where the segmenter runs: auto, cpu, cuda or cuda:N."),
+    ] = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Replace an earlier result of ctlung in OUT.")
     ] = False,
@@ -72,24 +92,30 @@ def segment(
 
       ctlung segment scan.nii.gz -o out --json > report.json
 
+      ctlung segment patient07/baseline -o out --lungs drawn/rtstruct.dcm
+
     Exit code: 0 done, 1 refused (the sentence says why), 2 wrong usage, 130 interrupted.
     """
     settings = settings_from(override or [])
+    _require_usage(segmenter, lungs, device)
     with sentences():
         from ctlung import api
         from ctlung.writing.results import require_output
         from ctlung.writing.tables import report_as_json
 
         require_output(out, force=force)
-        try:
-            loaded = api.load_segmenter(segmenter)
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--segmenter") from None
+        loaded = None
+        if lungs is None:
+            try:
+                loaded = api.load_segmenter(segmenter or "default", device)
+            except ValueError as error:
+                raise typer.BadParameter(str(error), param_hint="--segmenter") from None
         with progress() as say:
             result = api.segment(
                 scan,
                 series=series,
                 segmenter=loaded,
+                lungs=lungs,
                 settings=settings,
                 key=api.load_key(),
                 identifiers=identifiers,
@@ -101,6 +127,18 @@ def segment(
             sys.stdout.write(report_as_json(result.report))
         else:
             _show(result.report, folder)
+
+
+def _require_usage(segmenter: str | None, lungs: Path | None, device: str) -> None:
+    if lungs is not None and segmenter is not None:
+        raise typer.BadParameter(
+            "lungs that are given are not looked for; leave --segmenter out", param_hint="--lungs"
+        )
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise typer.BadParameter(
+            f"there is no device {device!r}; known are auto, cpu, cuda and cuda:N",
+            param_hint="--device",
+        )
 
 
 def _show(report: ScanReport, folder: Path) -> None:

@@ -9,14 +9,15 @@ import numpy as np
 
 from ctlung.measurement import withheld
 from ctlung.measurement.lesions import connected_lesions
+from ctlung.measurement.lobes import lobe_notices
 from ctlung.measurement.region_measures import LESION, Context, measure_region
-from ctlung.measurement.regions import partition_by_thirds
+from ctlung.measurement.regions import partition_by_lobes, partition_by_thirds
 from ctlung.measurement.slice_rows import slice_rows
 from ctlung.measurement.tally import RegionTally, Tally, tally
 from ctlung.notices import Notice
 from ctlung.records import Lesion, Measurement, Provenance, ScanReport
 from ctlung.settings import Settings
-from ctlung.vocabulary import LESION_LABELS, LUNG_LABELS, REGIONS
+from ctlung.vocabulary import LESION_LABELS, LOBE_LABELS, LOBES, LUNG_LABELS, REGIONS
 from ctlung.volume import LabelMap, Scan
 
 
@@ -29,6 +30,7 @@ def analyze(
     settings: Settings | None = None,
     provenance: Provenance | None = None,
     dense_from_hu: int | None = None,
+    lobes: LabelMap | None = None,
 ) -> ScanReport:
     """Measure lungs and lesions: every measure of ``vocabulary.MEASURES`` in every region.
 
@@ -44,6 +46,10 @@ def analyze(
         provenance: how the masks came about.
         dense_from_hu: lower edge of ``dense_ml``; by default the upper edge of consolidation,
             200 HU if a notice says that contrast agent was given.
+        lobes: 1 lul, 2 lll, 3 rul, 4 rml, 5 rll; on the scan's grid. With them the report has
+            the regions ``vocabulary.LOBES`` after the others. A lobe is what of it lies in the
+            lung of its own side; what it has outside is left out, and lung without a lobe is in
+            no lobe's numbers, with a notice where that is much.
 
     Returns:
         Measurements by region and measure in the order of the vocabulary; one row per slice of
@@ -60,18 +66,26 @@ def analyze(
     _require(lesions, scan, LESION_LABELS, "lesions")
     limits = settings or Settings()
     told = tuple(dict.fromkeys((*scan.notices, *notices)))
-    partition = partition_by_thirds(lungs, scan.outside_fov)
+    if lobes is None:
+        partition = partition_by_thirds(lungs, scan.outside_fov)
+    else:
+        _require(lobes, scan, LOBE_LABELS, "lobes")
+        partition = partition_by_lobes(lungs, lobes, scan.outside_fov)
     counts = tally(scan, partition, lesions)
-    regions = {name: counts.of(partition.regions[name]) for name in REGIONS}
+    names = REGIONS if lobes is None else REGIONS + LOBES
+    regions = {name: counts.of(partition.regions[name]) for name in names}
     context = _context(scan, regions["lungs"], told, limits, dense_from_hu)
-    measurements = tuple(
-        m for name in REGIONS for m in measure_region(name, regions[name], context)
-    )
+    measurements = tuple(m for name in names for m in measure_region(name, regions[name], context))
     return ScanReport(
         measurements,
         slice_rows(regions["lungs"], scan.geometry, context.taken, limits),
         _shown(connected_lesions(scan, lungs, lesions, limits), context.taken),
-        (*told, *_outside(counts), *_small(regions, measurements, context)),
+        (
+            *told,
+            *_outside(counts),
+            *(lobe_notices(regions, measurements, limits) if lobes is not None else ()),
+            *_small(regions, measurements, context),
+        ),
         provenance or Provenance("", settings=limits.overrides()),
     )
 
@@ -148,7 +162,7 @@ def _small(
     limits = context.settings
     given = {m.region for m in measurements if m.measure == "ct_number_lesion_hu" and not m.reason}
     little: dict[str, float] = {}
-    for name in (n for n in REGIONS if n in given):
+    for name in (n for n in regions if n in given):
         volume, n = regions[name].volume_ml(*LESION), regions[name].n_voxels(*LESION)
         small = not context.single_slice and volume < limits.min_lesion_ml_warn
         if small or n < limits.min_voxels_warn:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ctlung.notices import Notice
-from ctlung.vocabulary import MEASURES, THIRDS, expand
+from ctlung.vocabulary import LOBES, LOBES_OF, MEASURES, THIRDS, expand
 
-_LUNGS = ("right_lung", "left_lung")
+_LUNG_OF = {
+    **{third: lung for lung in LOBES_OF for third in THIRDS if third.startswith(lung)},
+    **{lobe: lung for lung, lobes in LOBES_OF.items() for lobe in lobes},
+}
+"""Thirds and lobes to their lung."""
 
 
 def withholding(notices: Iterable[Notice]) -> tuple[Notice, ...]:
@@ -20,16 +24,23 @@ def covers(notice: Notice, region: str) -> bool:
 
     A notice without regions speaks of all. What is wrong with a part is wrong with the whole
     that it is summed into; what is wrong with one lung is wrong with its thirds (a lung cut off
-    has no thirds). ``lungs`` named alone speaks of both lungs together only.
+    has no thirds) and its lobes. A third and a lobe of one lung overlap: a notice on one speaks
+    of the other. ``lungs`` named alone speaks of both lungs together only.
     """
     if not notice.regions:
         return True
     return any(
-        region in (named, "lungs")
-        or (named in _LUNGS and region.startswith(f"{named}_"))
-        or (region in _LUNGS and named.startswith(f"{region}_"))
+        region in (named, "lungs", _LUNG_OF.get(named))
+        or _LUNG_OF.get(region) == named
+        or _overlap(region, named)
         for named in notice.regions
     )
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether one is a lobe and the other a third of the same lung."""
+    same = one in _LUNG_OF and _LUNG_OF[one] == _LUNG_OF.get(other)
+    return same and (one in LOBES) is not (other in LOBES)
 
 
 def reason_for(notices: Sequence[Notice], measure: str, region: str) -> str | None:

@@ -13,7 +13,7 @@ from ctlung.working_grid import WorkingGrid
 
 AIR_HU = -240.0
 """Below it lies lung, inflamed lung included, or gas; above it lie vessels, consolidation and the
-body. The lung's outer border is drawn lower than this (``refine.BORDER_HU``)."""
+body. The lung's outer border is drawn lower than this (``refine.border_hu``)."""
 
 TISSUE_HU = -200.0
 THIN_MM = 10.0
@@ -34,8 +34,8 @@ def air_inside(grid: WorkingGrid) -> BoolArray:
     air = hu < AIR_HU
     if grid.padding is not None:
         air &= ~grid.padding
-    body = _body_tissue(grid)
-    between, among = _between(body), _among(body)
+    body = body_tissue(grid)
+    strict, loose = _between(body), among(body)
     inside = np.zeros_like(air)
     for k in range(hu.shape[0]):
         labels, n = ndimage.label(air[k])
@@ -43,7 +43,7 @@ def air_inside(grid: WorkingGrid) -> BoolArray:
             beyond = _edge(hu.shape[1:])
             if grid.padding is not None:
                 beyond |= ndimage.binary_dilation(grid.padding[k])
-            inside[k] = _inside_slice(hu[k], labels, beyond, between[k], among[k])
+            inside[k] = _inside_slice(hu[k], labels, beyond, strict[k], loose[k])
     return inside
 
 
@@ -81,7 +81,7 @@ def _between(body: BoolArray) -> BoolArray:
     return between
 
 
-def _among(body: BoolArray) -> BoolArray:
+def among(body: BoolArray) -> BoolArray:
     """The same, or with body behind and on one side.
 
     The back and the mediastinum are thick in everyone; the chest wall in front and at the sides
@@ -102,7 +102,7 @@ def _sides(body: BoolArray) -> tuple[BoolArray, BoolArray, BoolArray, BoolArray]
     )
 
 
-def _body_tissue(grid: WorkingGrid) -> BoolArray:
+def body_tissue(grid: WorkingGrid) -> BoolArray:
     """The largest piece of soft tissue once everything thin (table shells, wires) is gone."""
     tissue = grid.hu > TISSUE_HU
     _, ny, nx = grid.voxels(THIN_MM / 2)

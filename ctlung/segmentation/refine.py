@@ -11,11 +11,13 @@ from ctlung.volume import Scan
 from ctlung.working_grid import WorkingGrid, dilate, spread
 
 SMOOTH_MM = 1.5
-BORDER_HU = -350
-"""Where the lung's outer border is drawn. Half way between lung and soft tissue is -400, which
-gives a phantom its true volume; drawn lungs lie a little outside of it, and on the hand-drawn
-lungs that may be trained on -280 gives their volume (``scripts/benchmark_border.py``). This lies
-between the two: some 2 % below what readers draw and above what the phantom holds."""
+TISSUE_HU = 40.0
+EDGE_SHIFT_HU = 60.0
+"""The lung's outer border is drawn this much above the value half way between the patient's own
+aerated lung and soft tissue. Half way is where a blurred edge truly lies, and gives a phantom its
+true volume; drawn lungs lie a little outside of it (``scripts/benchmark_border.py``)."""
+AERATED_HU = -500.0
+BORDER_LIMITS_HU = (-400.0, -260.0)
 HOLE_PIXELS = 60
 
 
@@ -26,6 +28,7 @@ def refine(
     added: BoolArray,
     excluded: BoolArray,
     air_hu: float,
+    dense: BoolArray | None = None,
 ) -> LabelArray:
     """Labels at native resolution, uint8 ``[z, y, x]``.
 
@@ -37,6 +40,7 @@ def refine(
             the density.
         excluded: never lung (airways and their walls outside the lungs).
         air_hu: density of the border between air and tissue.
+        dense: airless lung that is sure; no layer is taken off it.
     """
     out = np.zeros(scan.geometry.shape, dtype=np.uint8)
     small = bounding_box(coarse > 0, (1, 1, 1))
@@ -49,7 +53,10 @@ def refine(
     else:
         _draw(out[box], hu, grid, box, coarse, added, excluded, air_hu)
     part = out[box]
-    part[_half_filled(part > 0, hu)] = 0
+    half = _half_filled(part > 0, hu, border_hu(grid, coarse))
+    if dense is not None and dense.any():
+        half &= ~spread(dense, grid, box)
+    part[half] = 0
     if scan.outside_fov is not None:
         part[scan.outside_fov[box]] = 0
     return out
@@ -83,13 +90,22 @@ def _draw(
     _smooth_border(part, round(SMOOTH_MM * grid.factors[2] / grid.spacing_mm[2]) or 1)
 
 
-def _half_filled(lung: BoolArray, hu: HUArray) -> BoolArray:
+def border_hu(grid: WorkingGrid, coarse: LabelArray) -> float:
+    """CT number at which the border of these lungs is drawn (decision 7)."""
+    aerated = grid.hu[(coarse > 0) & (grid.hu < AERATED_HU)]
+    if len(aerated) == 0:
+        return BORDER_LIMITS_HU[1]
+    border = (float(np.median(aerated)) + TISSUE_HU) / 2 + EDGE_SHIFT_HU
+    return float(np.clip(border, *BORDER_LIMITS_HU))
+
+
+def _half_filled(lung: BoolArray, hu: HUArray, border: float) -> BoolArray:
     """Voxels of the outermost layer that hold more wall than lung.
 
     Dense lung is kept: only one layer is asked, and only where it meets what is not lung.
     """
     surface = lung & _grow_faces(~lung)
-    half: BoolArray = surface & (hu >= BORDER_HU)
+    half: BoolArray = surface & (hu >= border)
     return half
 
 

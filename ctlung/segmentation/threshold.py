@@ -28,6 +28,25 @@ VERSION = "1"
 HOLE_MM2 = 150.0
 
 
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What was found on the working grid.
+
+    Attributes:
+        lungs: 1 right, 2 left; closed and filled.
+        air: the lung-like air among it.
+        lumen: of trachea and bronchi.
+        airways: of the large ones, with their walls.
+        cut: whether right and left touched and were cut apart.
+    """
+
+    lungs: LabelArray
+    air: BoolArray
+    lumen: BoolArray
+    airways: BoolArray
+    cut: bool
+
+
 @dataclass(frozen=True)
 class ThresholdSegmenter:
     """The segmenter without weights.
@@ -64,6 +83,33 @@ class ThresholdSegmenter:
             NotChestCT: there is no lung-like air in the body.
         """
         grid = working_grid(scan, self.working_mm)
+        found = self.look(grid)
+        coarse = found.lungs
+        filled = (coarse > 0) & ~found.air
+        labels = refine(scan, grid, coarse, filled, found.airways & ~found.air, AIR_HU)
+        notices = (*_touching(found.cut), *lost_dense_lung(grid, coarse, self.limits))
+        return Segmentation(
+            lungs=LabelMap(labels, scan.geometry, LUNG_LABELS),
+            anatomy=Anatomy(airways=native_lumen(scan, grid, found.lumen)),
+            notices=notices,
+            segmenter=self.name,
+        )
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """``behind_warn_percent`` and ``dents_warn_ml``."""
+        return self.behind_warn_percent, self.dents_warn_ml
+
+    def look(self, grid: WorkingGrid, sides: LabelArray | None = None) -> Found:
+        """Lungs and airways on the working grid.
+
+        Args:
+            grid: the scan at about ``working_mm``.
+            sides: 1 or 2 everywhere, where somebody else has told right from left.
+
+        Raises:
+            NotChestCT: there is no lung-like air in the body.
+        """
         inside = air_inside(grid)
         lumen = find_airways(grid, inside)
         large = large_airways(lumen, grid)
@@ -72,18 +118,14 @@ class ThresholdSegmenter:
         parts = self._parts(grid, inside & ~airways)
         if not parts:
             raise NotChestCT(_no_lungs(grid, inside))
-        raw, cut = split_sides(grid, parts, _middle(grid, parts))
-        coarse = self._fill(grid, raw, hila)
-        coarse[self._stumps(grid, coarse, lumen)] = 0
-        labels = refine(scan, grid, coarse, (coarse > 0) & (raw == 0), airways & (raw == 0), AIR_HU)
-        anatomy = Anatomy(airways=_native_lumen(scan, grid, lumen))
-        notices = (*_touching(cut), *self._lost(grid, coarse))
-        return Segmentation(
-            lungs=LabelMap(labels, scan.geometry, LUNG_LABELS),
-            anatomy=anatomy,
-            notices=notices,
-            segmenter=self.name,
-        )
+        if sides is None:
+            raw, cut = split_sides(grid, parts, _middle(grid, parts))
+        else:
+            air = np.logical_or.reduce([part for _, part in parts])
+            raw, cut = np.where(air, sides, 0).astype(np.uint8), False
+        lungs = self._fill(grid, raw, hila)
+        lungs[self._stumps(grid, lungs, lumen)] = 0
+        return Found(lungs, raw > 0, lumen, airways, cut)
 
     def _parts(self, grid: WorkingGrid, air: BoolArray) -> list[tuple[float, BoolArray]]:
         joined = lung_parts(grid, air)
@@ -112,30 +154,41 @@ class ThresholdSegmenter:
             stumps |= lung & near & ~open_(lung, self.stump_mm, grid.spacing_mm)
         return stumps
 
-    def _lost(self, grid: WorkingGrid, coarse: LabelArray) -> tuple[Notice, ...]:
-        notices = []
-        for side, found in suspect_lost_lung(grid, coarse).items():
-            name = LUNG_LABELS[side]
-            lung = f"{name.split('_')[0]} lung"
-            if found.behind_percent > self.behind_warn_percent:
-                notices.append(
-                    _dense_lung_lost(
-                        f"Behind {found.behind_percent:.0f} % of the {lung} that was found, more "
-                        "than 20 mm of soft tissue lie before the ribs",
-                        (found.behind_percent, self.behind_warn_percent, "%"),
-                        name,
-                    )
+
+def lost_dense_lung(
+    grid: WorkingGrid, lungs: LabelArray, limits: tuple[float, float]
+) -> tuple[Notice, ...]:
+    """Notices ``dense_lung_lost``: where lungs that were found lie too far from the ribs.
+
+    Args:
+        grid: the scan.
+        lungs: 1 right, 2 left, on that grid.
+        limits: percent behind which soft tissue lies, and ml of dents, that are still normal.
+    """
+    behind_limit, dents_limit = limits
+    notices = []
+    for side, found in suspect_lost_lung(grid, lungs).items():
+        name = LUNG_LABELS[side]
+        lung = f"{name.split('_')[0]} lung"
+        if found.behind_percent > behind_limit:
+            notices.append(
+                _dense_lung_lost(
+                    f"Behind {found.behind_percent:.0f} % of the {lung} that was found, more "
+                    "than 20 mm of soft tissue lie before the ribs",
+                    (found.behind_percent, behind_limit, "%"),
+                    name,
                 )
-            elif found.dents_ml > self.dents_warn_ml:
-                notices.append(
-                    _dense_lung_lost(
-                        f"The outer surface of the {lung} that was found is dented by about "
-                        f"{found.dents_ml:.0f} ml of soft tissue",
-                        (found.dents_ml, self.dents_warn_ml, "ml"),
-                        name,
-                    )
+            )
+        elif found.dents_ml > dents_limit:
+            notices.append(
+                _dense_lung_lost(
+                    f"The outer surface of the {lung} that was found is dented by about "
+                    f"{found.dents_ml:.0f} ml of soft tissue",
+                    (found.dents_ml, dents_limit, "ml"),
+                    name,
                 )
-        return tuple(notices)
+            )
+    return tuple(notices)
 
 
 def _dense_lung_lost(what: str, figures: tuple[float, float, str], region: str) -> Notice:
@@ -189,7 +242,8 @@ def _middle(grid: WorkingGrid, parts: list[tuple[float, BoolArray]]) -> float:
     return float((midline_mm(grid) * area).sum() / area.sum())
 
 
-def _native_lumen(scan: Scan, grid: WorkingGrid, lumen: BoolArray) -> BoolArray:
+def native_lumen(scan: Scan, grid: WorkingGrid, lumen: BoolArray) -> BoolArray:
+    """The airways' lumen at native resolution."""
     out = np.zeros(scan.geometry.shape, dtype=bool)
     small = bounding_box(lumen, (1, 1, 1))
     if small is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ctlung.notices import Notice
 from ctlung.records import Measurement, ScanReport
-from ctlung.vocabulary import MEASURES, NOTICES, REASONS
+from ctlung.vocabulary import LOBES, MEASURES, NOTICES, REASONS
 
 UNITS_FOR_PEOPLE = {"cm2": "cm²", "slice": ""}
 EFFECT_ORDER = {"refuse": 0, "null": 1, "warn": 2, "note": 3}
@@ -53,12 +53,13 @@ def headline(report: ScanReport) -> tuple[Figure, ...]:
 
 
 def region_table(report: ScanReport) -> tuple[RegionRow, ...]:
-    """Lung volume, inflammatory area in ml and percent, and CT number, by side."""
+    """Lung volume, inflammatory area in ml and percent, and CT number, by side, and by lobe."""
     rows = []
-    for region in TABLE_REGIONS:
+    lobes = tuple(name for name in LOBES if _find(report, TABLE_MEASURES[0], name))
+    for region in TABLE_REGIONS + lobes:
         found = [_find(report, measure, region) for measure in TABLE_MEASURES]
         cells = tuple("–" if m is None or m.value is None else rounded(m) for m in found)
-        rows.append(RegionRow(words(region), cells))
+        rows.append(RegionRow(region.upper() if region in LOBES else words(region), cells))
     return tuple(rows)
 
 

@@ -15,6 +15,7 @@ MEASUREMENTS_FILE = "measurements.csv"
 SLICES_FILE = "slices.csv"
 LUNGS_FILE = "lungs.nii.gz"
 LESIONS_FILE = "lesions.nii.gz"
+LOBES_FILE = "lobes.nii.gz"
 OVERLAY_FILE = "overlay.png"
 SCAN_FILE = "scan.nii.gz"
 RESULT_FILES = (
@@ -23,6 +24,7 @@ RESULT_FILES = (
     SLICES_FILE,
     LUNGS_FILE,
     LESIONS_FILE,
+    LOBES_FILE,
     OVERLAY_FILE,
     SCAN_FILE,
 )
@@ -35,9 +37,9 @@ def write_result(
 
     ``report.json``, ``measurements.csv``, ``slices.csv``; ``lungs.nii.gz`` and
     ``lesions.nii.gz`` (uint8; on the grid of a NIfTI, NRRD or MetaImage input, else on the
-    sorted slice stack); ``overlay.png``; and, unless ``with_scan`` is false, ``scan.nii.gz``
-    (int16 HU around the lungs). The folder appears whole at the end or not at all; the same
-    result gives the same bytes.
+    sorted slice stack), and ``lobes.nii.gz`` likewise where there are lobes; ``overlay.png``;
+    and, unless ``with_scan`` is false, ``scan.nii.gz`` (int16 HU around the lungs). The folder
+    appears whole at the end or not at all; the same result gives the same bytes.
 
     Args:
         result: what ``ctlung.segment`` returned.
@@ -61,6 +63,8 @@ def write_result(
         stored = result.scan.source.stored
         write_labels(result.lungs, stored, place / LUNGS_FILE)
         write_labels(result.lesions, stored, place / LESIONS_FILE)
+        if result.lobes is not None:
+            write_labels(result.lobes, stored, place / LOBES_FILE)
         if with_scan:
             write_scan_box(result.scan, result.lungs, place / SCAN_FILE)
         draw_overlay(result.scan, result.lungs, result.lesions, result.report, place / OVERLAY_FILE)

@@ -20,11 +20,15 @@ import numpy as np
 import pytest
 from support.chest import VESSELS, Blob, chest
 from support.dicom_files import Store, phantom, uid, write_series
+from support.mask_files import Segment, series_uid, write_seg
 from support.nifti_files import store, write_nifti
 from typer.testing import CliRunner, Result
 
 import ctlung
+from ctlung import api
 from ctlung.cli import app
+from ctlung.errors import WeightsMissing
+from ctlung.segmentation.load import SEGMENTERS
 from ctlung.vocabulary import RESEARCH_USE
 
 WHO = Store(
@@ -196,6 +200,64 @@ def test_a_setting_is_kept_in_the_report(series: Path, tmp_path: Path) -> None:
     assert json.loads(result.stdout)["provenance"]["settings"] == {"thickness_warn_mm": 9.0}
 
 
+# lungs that the user has already
+
+
+def _drawn(path: Path, **how: Any) -> Path:
+    lungs = chest(blobs=(GLASS,), vessels=VESSELS).lungs
+    return write_seg(
+        path, [Segment(lungs == 1, "Lung R"), Segment(lungs == 2, "Lung L")], WHO, **how
+    )
+
+
+def test_lungs_that_are_given(series: Path, tmp_path: Path) -> None:
+    path = _drawn(tmp_path / "seg.dcm")
+    result = run("segment", series, "-o", tmp_path / "out", "--lungs", path, "--json")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["provenance"]["segmenter"] == "given"
+    assert report["provenance"]["weights_sha256"] is None
+    (notice,) = [n for n in report["notices"] if n["code"] == "given_lungs"]
+    assert "in seg.dcm; taken were 'Lung R' as right lung, 'Lung L'" in notice["sentence"]
+    assert str(tmp_path) not in result.stdout
+    assert not [s for s in (*SECRETS, series_uid(WHO)) if s in result.stdout]
+    written = nib.load(tmp_path / "out" / "lungs.nii.gz")
+    assert np.count_nonzero(np.asarray(written.dataobj)) == np.count_nonzero(
+        chest(blobs=(GLASS,), vessels=VESSELS).lungs
+    )
+
+
+def test_lungs_that_cannot_be_used(series: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    of_another = _drawn(tmp_path / "other.dcm", series="1.2.3")
+    _refused(
+        run("segment", series, "-o", out, "--lungs", of_another),
+        "other.dcm was drawn on another series",
+    )
+    _refused(run("segment", series, "-o", out, "--lungs", tmp_path / "no"), "There is nothing at")
+    small = write_nifti(tmp_path / "small.nii", np.ones((5, 6, 7), np.uint8), np.eye(4))
+    _refused(
+        run("segment", series, "-o", out, "--lungs", small),
+        "small.nii does not lie on the grid of the scan",
+    )
+    assert not out.exists()
+
+
+def test_a_model_that_cannot_be_used(
+    series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def load(name: str, device: str) -> None:
+        asked.append((name, device))
+        raise WeightsMissing("The weights are not there; install them.")
+
+    monkeypatch.setattr(api, "load_segmenter", load)
+    result = run("segment", series, "-o", tmp_path / "out", "--device", "cuda:1")
+    _refused(result, "The weights are not there; install them.")
+    assert asked == [("default", "cuda:1")]
+
+
 # refusals: exit 1
 
 
@@ -272,6 +334,11 @@ def test_a_series_that_is_not_there(series: Path, tmp_path: Path) -> None:
         (("segment", "x", "-o", "y", "--set", "noise_warn_hu=much"), "takes a number, not 'much'"),
         (("segment", "x", "-o", "y", "--segmenter", "magic"), "magic"),
         (("segment", "x", "-o", "y", "--set", "noise_warn_hu=nan"), "takes a number, not 'nan'"),
+        (("segment", "x", "-o", "y", "--device", "gpu"), "there is no device 'gpu'"),
+        (
+            ("segment", "x", "-o", "y", "--lungs", "z", "--segmenter", "threshold"),
+            "leave --segmenter out",
+        ),
     ],
 )
 def test_wrong_usage(
@@ -291,6 +358,11 @@ def test_version_and_help() -> None:
         assert result.exit_code == 0
         assert "Usage" in result.stdout
     assert RESEARCH_USE in run("--help").stdout
+
+
+def test_help_names_every_segmenter() -> None:
+    shown = " ".join(run("segment", "--help").stdout.replace("│", " ").split())
+    assert [name for name in SEGMENTERS if name not in shown] == []
 
 
 # check

@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.measured_scans import two_boxes
+from support.measured_scans import random_lobes, two_boxes
 
 from ctlung.geometry import Geometry
-from ctlung.measurement.regions import label_areas, partition_by_thirds, thirds_by_height
-from ctlung.vocabulary import LUNG_LABELS, REGIONS
+from ctlung.measurement.regions import (
+    label_areas,
+    partition_by_lobes,
+    partition_by_thirds,
+    thirds_by_height,
+)
+from ctlung.vocabulary import LOBE_LABELS, LOBES, LOBES_OF, LUNG_LABELS, REGIONS
 from ctlung.volume import LabelMap
 
 
@@ -60,6 +65,47 @@ def test_regions_are_those_of_the_vocabulary_and_do_not_overlap() -> None:
     for lung in REGIONS[1:3]:
         parts = [a for n in REGIONS[3:] if n.startswith(lung) for a in partition.regions[n]]
         assert sorted(parts) == sorted(partition.regions[lung])
+
+
+def test_lobes_are_cut_out_of_the_lung_of_their_side() -> None:
+    lungs = np.zeros((3, 2, 7), np.uint8)
+    lungs[:, 0], lungs[:, 1, :6] = 1, 2
+    lobes = np.broadcast_to(np.array([0, 1, 2, 3, 4, 5, 5], np.uint8), lungs.shape).copy()
+    geometry = Geometry.from_spacing(lungs.shape, (3, 1, 1))
+    found = partition_by_lobes(
+        LabelMap(lungs, geometry, LUNG_LABELS), LabelMap(lobes, geometry, LOBE_LABELS)
+    )
+    assert set(found.regions) == {*REGIONS, *LOBES}
+    atoms = found.atom_of[np.arange(3)[:, None, None], found.parcels]
+    inside = found.parcels > 0
+    expected = {"rul": [(0, 3)], "rml": [(0, 4)], "rll": [(0, 5), (0, 6)]}
+    expected |= {"lul": [(1, 1)], "lll": [(1, 2)]}
+    for lobe, places in expected.items():
+        where = np.isin(atoms, found.regions[lobe]) & inside
+        for k in range(3):
+            assert [(int(y), int(x)) for y, x in np.argwhere(where[k])] == places
+    np.testing.assert_array_equal(inside, lungs > 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_lobes_the_other_regions_stay_as_they_were(seed: int) -> None:
+    item = random_lobes(seed)
+    assert item.lobes is not None
+    plain = partition_by_thirds(item.lungs, item.scan.outside_fov)
+    found = partition_by_lobes(item.lungs, item.lobes, item.scan.outside_fov)
+    slices = np.arange(len(item.lungs.labels))[:, None, None]
+    for name in REGIONS:
+        before, after = (
+            np.isin(p.atom_of[slices, p.parcels], p.regions[name]) & (p.parcels > 0)
+            for p in (plain, found)
+        )
+        np.testing.assert_array_equal(before, after)
+    thirds = [a for name in REGIONS[3:] for a in found.regions[name]]
+    assert sorted(thirds) == list(range(found.n_atoms))
+    for lung, lobes in LOBES_OF.items():
+        parts = [a for lobe in lobes for a in found.regions[lobe]]
+        assert len(set(parts)) == len(parts)
+        assert set(parts) < set(found.regions[lung])
 
 
 def test_areas_leave_padding_out() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from ctlung.measurement import withheld
 from ctlung.notices import Notice
-from ctlung.vocabulary import GROUPS, MEASURES
+from ctlung.vocabulary import GROUPS, LOBES, MEASURES, REGIONS
 
 
 def _notice(effect: str = "null", **how) -> Notice:
@@ -37,3 +37,25 @@ def test_slices_by_region() -> None:
     ]
     assert withheld.slices_withheld(notices, "lungs") == {1: "motion", 2: "motion", 3: "metal"}
     assert withheld.slices_withheld(notices, "right_lung") == {2: "metal", 3: "metal"}
+
+
+@pytest.mark.parametrize(
+    ("named", "lobes"),
+    [
+        ("lungs", set()),
+        ("right_lung", {"rul", "rml", "rll"}),
+        ("left_lung", {"lul", "lll"}),
+        # A third and the lobes of its lung overlap.
+        ("left_lung_upper", {"lul", "lll"}),
+        ("rml", {"rml"}),
+    ],
+)
+def test_which_lobes_a_notice_speaks_of(named: str, lobes: set[str]) -> None:
+    notice = _notice(regions=(named,))
+    assert {lobe for lobe in LOBES if withheld.covers(notice, lobe)} == lobes
+
+
+def test_what_a_notice_on_a_lobe_speaks_of() -> None:
+    notice = _notice(regions=("lll",))
+    covered = {name for name in (*REGIONS, *LOBES) if withheld.covers(notice, name)}
+    assert covered == {"lungs", "left_lung", "lll", *REGIONS[6:]}

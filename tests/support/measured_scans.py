@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from ctlung.geometry import Geometry
-from ctlung.vocabulary import LESION_LABELS, LUNG_LABELS
+from ctlung.vocabulary import LESION_LABELS, LOBE_LABELS, LUNG_LABELS
 from ctlung.volume import LabelMap, Scan
 
 
@@ -21,6 +21,7 @@ class Measured:
     scan: Scan
     lungs: LabelMap
     lesions: LabelMap
+    lobes: LabelMap | None = None
 
 
 def measured(
@@ -70,6 +71,18 @@ def random_scan(seed: int) -> Measured:
     return measured(hu, lungs, lesions, geometry, outside)
 
 
+def with_lobes(item: Measured, labels: np.ndarray[Any, Any]) -> Measured:
+    lobes = LabelMap(labels.astype(np.uint8), item.scan.geometry, LOBE_LABELS)
+    return replace(item, lobes=lobes)
+
+
+def random_lobes(seed: int) -> Measured:
+    """A random scan with scattered lobes: in the right lung, the wrong one, and in none."""
+    item = random_scan(seed)
+    rng = np.random.default_rng(1000 + seed)
+    return with_lobes(item, rng.integers(0, 6, item.scan.hu.shape))
+
+
 class Oracle:
     """The measures by loops over voxels, with exact fractions; slow and obvious."""
 
@@ -77,6 +90,7 @@ class Oracle:
         self.hu = np.asarray(item.scan.hu).tolist()
         self.lungs = np.asarray(item.lungs.labels).tolist()
         self.lesions = np.asarray(item.lesions.labels).tolist()
+        self.lobes = None if item.lobes is None else np.asarray(item.lobes.labels).tolist()
         outside = item.scan.outside_fov
         self.outside = None if outside is None else outside.tolist()
         self.s = list(item.scan.geometry.slice_positions_mm)
@@ -124,9 +138,18 @@ class Oracle:
         for k, i, j in self._voxels():
             side = self.lungs[k][i][j]
             lung = LUNG_LABELS[side]
-            if name in ("lungs", lung, f"{lung}_{self.thirds[side][k]}"):
+            names = ("lungs", lung, f"{lung}_{self.thirds[side][k]}", self._lobe(side, k, i, j))
+            if name in names:
                 kept.append((k, i, j))
         return kept
+
+    def _lobe(self, side: int, k: int, i: int, j: int) -> str:
+        found = self.lobes[k][i][j] if self.lobes else 0
+        if side == 1 and found in (3, 4, 5):
+            return {3: "rul", 4: "rml", 5: "rll"}[found]
+        if side == 2 and found in (1, 2):
+            return {1: "lul", 2: "lll"}[found]
+        return ""
 
     def lesion(self, voxels: Sequence[tuple[int, int, int]], *tissues: int) -> list[Any]:
         return [v for v in voxels if self.lesions[v[0]][v[1]][v[2]] in (tissues or (1, 2))]

@@ -27,9 +27,10 @@ class Drawn:
 
     lungs: LabelMap
     name: str = "drawn by hand"
+    lobes: LabelMap | None = None
 
     def segment(self, scan: Scan) -> Segmentation:
-        return Segmentation(self.lungs, segmenter=self.name)
+        return Segmentation(self.lungs, lobes=self.lobes, segmenter=self.name)
 
 
 @lru_cache(maxsize=4)

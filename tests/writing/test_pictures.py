@@ -239,3 +239,15 @@ def test_the_gravest_notice_comes_first() -> None:
     )
     assert [n.effect for n in notices_by_weight(report)] == ["null", "warn", "note"]
     assert short_notice(report.notices[1]) == "slices are thick (5 mm, limit 3 mm)"
+
+
+def test_lobes_have_their_rows_in_the_table() -> None:
+    report = small_result().report
+    extra = (
+        Measurement("lung_volume_ml", "rul", 812.4),
+        Measurement("lung_volume_ml", "lll", reason="coverage_bottom"),
+    )
+    rows = region_table(dataclasses.replace(report, measurements=report.measurements + extra))
+    assert rows[:3] == region_table(report)
+    assert [row.region for row in rows] == ["lungs", "right lung", "left lung", "RUL", "LLL"]
+    assert [row.cells[0] for row in rows[3:]] == ["812", "–"]

@@ -8,12 +8,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 from support.chest import WHO
 from support.small_result import KEY, small_result
 
 from ctlung.records import Measurement
-from ctlung.vocabulary import MEASURES, NOTICES, REASONS, REGIONS, RESEARCH_USE
+from ctlung.vocabulary import (
+    LOBE_LABELS,
+    MEASURES,
+    NOTICES,
+    REASONS,
+    REGIONS,
+    RESEARCH_USE,
+)
+from ctlung.volume import LabelMap
 from ctlung.writing.results import RESULT_FILES, require_output, write_result
 from ctlung.writing.tables import measurements_as_csv, report_as_json, slices_as_csv
 
@@ -49,13 +59,27 @@ def _names(folder: Path) -> list[str]:
 
 
 def test_the_files_of_a_scan(out: Path) -> None:
-    assert _names(out) == FILES == sorted(RESULT_FILES)
+    assert _names(out) == FILES == sorted({*RESULT_FILES} - {"lobes.nii.gz"})
     assert _names(out.parent) == ["result"]
 
 
 def test_the_scan_can_be_left_out(tmp_path: Path) -> None:
     folder = write_result(small_result(), tmp_path / "a" / "b", with_scan=False)
     assert _names(folder) == [n for n in FILES if n != "scan.nii.gz"]
+
+
+def test_lobes_are_written_where_there_are_some(tmp_path: Path) -> None:
+    base = small_result()
+    labels = np.where(base.lungs.labels == 1, 3, base.lungs.labels // 2).astype(np.uint8)
+    lobes = LabelMap(labels, base.scan.geometry, LOBE_LABELS)
+    folder = write_result(dataclasses.replace(base, lobes=lobes), tmp_path / "out")
+    assert _names(folder) == sorted(RESULT_FILES)
+    written, lungs = (nib.load(folder / f"{name}.nii.gz") for name in ("lobes", "lungs"))
+    np.testing.assert_array_equal(np.asarray(written.dataobj).T, labels)
+    np.testing.assert_array_equal(written.affine, lungs.affine)
+    # An earlier result with lobes may be replaced as any other.
+    write_result(base, folder, force=True, with_scan=False)
+    assert "lobes.nii.gz" not in _names(folder)
 
 
 def test_two_runs_give_the_same_bytes(out: Path, tmp_path: Path) -> None:

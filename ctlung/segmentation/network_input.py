@@ -1,0 +1,67 @@
+"""What the lung network sees, and where its voxels lie. No torch here.
+
+Network voxel ``i`` of an axis is centred at ``(i + 0.5) * voxel_mm`` from the volume's edge.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctlung.arrays import Float32Array
+from ctlung.working_grid import WorkingGrid, linear
+
+WIDE_HU = (-1024.0, 400.0)
+SOFT_HU = (-200.0, 250.0)
+"""The two windows that the network sees: everything, and soft tissue against soft tissue."""
+
+N_CHANNELS = 2
+Spacing = tuple[float, float, float]
+
+
+def network_shape(
+    shape: tuple[int, ...], spacing_mm: Spacing, voxel_mm: float
+) -> tuple[int, int, int]:
+    """Voxels per axis of the network's grid over a volume; the last may reach over its edge."""
+    z, y, x = (
+        max(1, int(np.ceil(n * s / voxel_mm - 1e-6)))
+        for n, s in zip(shape, spacing_mm, strict=True)
+    )
+    return z, y, x
+
+
+def to_network_grid(volume: NDArray[Any], spacing_mm: Spacing, voxel_mm: float) -> Float32Array:
+    """A volume on the network's grid, linear between voxel centres, the end values beyond.
+
+    Args:
+        volume: ``[z, y, x]``, any real type; not much finer than ``voxel_mm``.
+        spacing_mm: of ``volume``, array order.
+        voxel_mm: edge of the network's cubic voxels.
+    """
+    shape = network_shape(volume.shape, spacing_mm, voxel_mm)
+    out: NDArray[Any] = volume
+    for axis in np.argsort([n / m for n, m in zip(shape, volume.shape, strict=True)]):
+        centres = (np.arange(shape[axis]) + 0.5) * voxel_mm / spacing_mm[axis] - 0.5
+        out = linear(out, axis, centres)
+    return np.asarray(out, dtype=np.float32)
+
+
+def from_network_grid(volume: Float32Array, voxel_mm: float, grid: WorkingGrid) -> Float32Array:
+    """Values of the network's grid at the voxel centres of a working grid, linear between."""
+    out = volume
+    for axis in range(3):
+        centres = (np.arange(grid.hu.shape[axis]) + 0.5) * grid.spacing_mm[axis] / voxel_mm - 0.5
+        out = linear(out, axis, centres)
+    return np.asarray(out, dtype=np.float32)
+
+
+def channels(hu: Float32Array) -> Float32Array:
+    """The network's input ``[2, z, y, x]``: each window mapped onto -1 to 1."""
+    out = np.empty((N_CHANNELS, *hu.shape), dtype=np.float32)
+    for n, (low, high) in enumerate((WIDE_HU, SOFT_HU)):
+        np.clip(hu, low, high, out=out[n])
+        out[n] -= np.float32((low + high) / 2)
+        out[n] /= np.float32((high - low) / 2)
+    return out

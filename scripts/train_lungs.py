@@ -1,0 +1,234 @@
+"""Train the lung network: a base on scans without drawn lungs, then folds and the final one.
+
+    python scripts/train_lungs_data.py                      first: the training cases
+    python scripts/train_lungs.py base --steps 8000         no drawn lung is seen
+    python scripts/train_lungs.py fold0 --steps 2500        from base; leaves its LCTSC patients out
+    python scripts/train_lungs.py final --steps 2500        from base; all T patients
+    python scripts/train_lungs.py export                    every stage -> checkpoints/lungs/*-export/
+    python scripts/train_lungs.py ship                      final -> models/
+
+Each stage goes on from its last checkpoint in checkpoints/lungs/, which is not kept in the
+repository. Which patients a fold leaves out stands in scripts/folds.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import hashlib
+import json
+import math
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from train_lungs_augment import view
+from train_lungs_data import DRAWN, FOLDER, FOUND, NO_LUNGS, PHANTOMS, REPOSITORY, VOXEL_MM, Case
+
+from ctlung.segmentation.network_input import N_CHANNELS, channels
+from ctlung.segmentation.weights import LUNG_MODEL
+
+warnings.filterwarnings("ignore", category=UserWarning)
+warnings.filterwarnings("ignore", category=FutureWarning)
+
+SHAPE = (80, 96, 112)
+WIDTHS = (24, 48, 96, 128, 128)
+N_CLASSES = 4
+CHECKPOINTS = REPOSITORY / "checkpoints" / "lungs"
+FOLDS = json.loads((REPOSITORY / "scripts" / "folds.json").read_text(encoding="utf-8"))
+STAGES = ("base", *FOLDS["lungs"], "final")
+EMA = 0.998
+SAVE_EVERY = 200
+
+
+def monai_network(widths: tuple[int, ...] = WIDTHS) -> torch.nn.Module:
+    from monai.networks.nets import UNet
+
+    return UNet(
+        spatial_dims=3,
+        in_channels=N_CHANNELS,
+        out_channels=N_CLASSES,
+        channels=widths,
+        strides=(2,) * (len(widths) - 1),
+        num_res_units=2,
+        norm=("INSTANCE", {"affine": True}),
+    )
+
+
+def hosts(stage: str) -> dict[str, tuple[float, tuple[str, ...]]]:
+    """Kind of host: how often it is drawn, and the names."""
+    phantoms = tuple(f"phantom-{i:02d}" for i in range(PHANTOMS))
+    if stage == "base":
+        return {
+            "found": (0.66, FOUND),
+            "phantoms": (0.22, phantoms),
+            "empty": (0.12, tuple(NO_LUNGS)),
+        }
+    left_out = FOLDS["lungs"].get(stage, [])
+    drawn = tuple(name for name in DRAWN if name not in left_out)
+    return {
+        "drawn": (0.55, drawn),
+        "found": (0.28, FOUND),
+        "phantoms": (0.07, phantoms),
+        "empty": (0.10, tuple(NO_LUNGS)),
+    }
+
+
+def draw_case(stage: str, rng: np.random.Generator) -> Case:
+    kinds = hosts(stage)
+    kind = list(kinds)[int(rng.choice(len(kinds), p=[share for share, _ in kinds.values()]))]
+    names = kinds[kind][1]
+    folder = FOLDER / names[int(rng.integers(len(names)))]
+    variants = sorted(folder.glob("variant-??.npy"))
+    if variants and rng.random() < 0.68:
+        return Case.load(variants[int(rng.integers(len(variants)))], mmap=True)
+    return Case.load(folder / "host.npy", mmap=True)
+
+
+def batch(stage: str, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    hu, labels, weight = view(draw_case(stage, rng), SHAPE, rng)
+    return (
+        torch.from_numpy(channels(hu))[None].to(memory_format=torch.channels_last_3d),
+        torch.from_numpy(labels.astype(np.int64))[None],
+        torch.from_numpy(weight.astype(np.float32))[None],
+    )
+
+
+def loss_of(logits: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Cross entropy and soft Dice over the patch, both only where the label is known.
+
+    The same as MONAI's ``DiceLoss(include_background=False, batch=True)`` on masked inputs plus
+    cross entropy (a test holds them equal), without its one-hot copies.
+    """
+    log_p = logits.log_softmax(1)
+    entropy = -(log_p.gather(1, labels[:, None])[:, 0] * weight).sum() / weight.sum().clamp(min=1)
+    p = log_p.exp()
+    missed = logits.new_zeros(())
+    for n in range(1, N_CLASSES):
+        truth = (labels == n) * weight
+        share = p[:, n] * weight
+        both = (share * truth).sum()
+        missed = missed + 1 - (2 * both + 1) / (share.sum() + truth.sum() + 1)
+    return entropy + missed / (N_CLASSES - 1)
+
+
+def train(stage: str, steps: int, peak: float) -> None:
+    torch.manual_seed(STAGES.index(stage))
+    net = monai_network().to(memory_format=torch.channels_last_3d)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=peak, weight_decay=1e-3)
+    path = CHECKPOINTS / f"{stage}.pt"
+    done, average = 0, None
+    if path.exists():
+        state = torch.load(path, weights_only=True)
+        net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+        average, done = state["average"], state["done"]
+    elif stage != "base":
+        net.load_state_dict(torch.load(CHECKPOINTS / "base.pt", weights_only=True)["average"])
+    average = average or copy.deepcopy(net.state_dict())
+    recent, start = [], time.perf_counter()
+    for step in range(done, steps):
+        rng = np.random.default_rng(np.random.SeedSequence([STAGES.index(stage), step]))
+        warm, share = min(1.0, (step + 1) / 100), step / steps
+        for group in optimizer.param_groups:
+            group["lr"] = peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
+        x, labels, weight = batch(stage, rng)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = net(x)
+        loss = loss_of(logits.float(), labels, weight)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        optimizer.step()
+        with torch.no_grad():
+            keep = min(EMA, (step + 1) / (step + 10))
+            for name, value in net.state_dict().items():
+                average[name].lerp_(value, 1 - keep)
+        recent.append(float(loss.detach()))
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
+            save(path, net, optimizer, average, step + 1)
+            each = (time.perf_counter() - start) / (step + 1 - done)
+            print(
+                f"{stage} {step + 1}/{steps} loss {np.mean(recent):.4f} {each:.2f} s/step",
+                file=sys.stderr,
+                flush=True,
+            )
+            recent = []
+
+
+def save(
+    path: Path,
+    net: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: dict[str, torch.Tensor],
+    done: int,
+) -> None:
+    part = path.with_suffix(".part")
+    torch.save(
+        {
+            "net": net.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "average": average,
+            "done": done,
+        },
+        part,
+    )
+    part.rename(path)
+
+
+def export(stage: str, folder: Path, name: str) -> None:
+    """A model folder from a stage's averaged weights, rounded to float16."""
+    from safetensors.numpy import save as to_bytes
+
+    state = torch.load(CHECKPOINTS / f"{stage}.pt", weights_only=True)
+    # The weights lie channels-last in training; safetensors writes memory as it lies.
+    tensors = {
+        k: np.ascontiguousarray(v.numpy(), dtype=np.float16)
+        for k, v in sorted(state["average"].items())
+    }
+    stored = to_bytes(tensors, metadata={"format": "pt"})
+    card = {
+        "schema": "ctlung.model/1",
+        "name": name,
+        "task": "right lung, left lung, large airways with their walls",
+        "classes": ["background", "right_lung", "left_lung", "large_airways"],
+        "network": "residual U-Net, strided from its first level (MONAI UNet, num_res_units=2)",
+        "widths": list(WIDTHS),
+        "voxel_mm": VOXEL_MM,
+        "stored_as": "float16",
+        "stage": stage,
+        "steps": state["done"],
+        "sha256": hashlib.sha256(stored).hexdigest(),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "weights.safetensors").write_bytes(stored)
+    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("stage", choices=(*STAGES, "export", "ship"))
+    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--rate", type=float, default=None, help="peak learning rate")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.stage == "ship":
+        export("final", REPOSITORY / "models" / LUNG_MODEL, LUNG_MODEL)
+        return
+    if options.stage == "export":
+        for stage in STAGES:
+            if (CHECKPOINTS / f"{stage}.pt").exists():
+                export(stage, CHECKPOINTS / f"{stage}-export", f"{LUNG_MODEL}-{stage}")
+        return
+    CHECKPOINTS.mkdir(parents=True, exist_ok=True)
+    train(options.stage, options.steps, options.rate or (1e-3 if options.stage == "base" else 4e-4))
+
+
+if __name__ == "__main__":
+    main()
