@@ -30,7 +30,7 @@ def main() -> None:
         "",
         f"ctlung {__version__}; {time.strftime('%Y-%m-%d')}; {machine()}. Command: "
         f"`python scripts/benchmark_border.py`. Used: +{used:.0f} HU above the value half "
-        "way between the patient's aerated lung and soft tissue. Threshold segmenter, T scans only.",
+        "way between the patient's aerated lung and soft tissue. Threshold segmenter, T scans.",
         "",
         "Each cell: Dice / share of the drawn lung found / volume over drawn volume.",
         "",

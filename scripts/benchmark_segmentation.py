@@ -27,6 +27,8 @@ from benchmark_main_job import REPOSITORY
 from segmentation_cases import Segmenters
 from segmentation_rows import Recorder
 
+from ctlung.segmentation.load import SEGMENTERS
+
 PARTS = ("drawn", "lesions", "pneumonia", "cost", "copies")
 TABLE = REPOSITORY / "docs" / "benchmarks" / "segmentation.md"
 
@@ -36,7 +38,9 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--segmenters", nargs="+", default=["network", "threshold"])
+    parser.add_argument(
+        "--segmenters", nargs="+", choices=SEGMENTERS, default=["network", "threshold"]
+    )
     parser.add_argument("--cases", nargs="*", default=[], help="only these scans")
     parser.add_argument(
         "--loads",

@@ -115,8 +115,8 @@ def launched(arguments: list[str], threads: int) -> Figures:
     """Run ``python ARGUMENTS`` in a fresh process and say what it took.
 
     Returns:
-        ``wall_s``, ``cpu_s``, ``peak_mb`` (ru_maxrss, MB of 10^6 bytes), and what the child printed last
-        if that is a JSON object.
+        ``wall_s``, ``cpu_s``, ``peak_mb`` (ru_maxrss, MB of 10^6 bytes), and what the child
+        printed last if that is a JSON object.
 
     Raises:
         ModelError: the child failed; its own last line says why.

@@ -255,8 +255,8 @@ def cost_section(rows: list[Row]) -> list[str]:
         "R231: the forward pass of a network of its layout with random weights, 6 slices of "
         "256 x 256, scaled to all slices; lungmask's own work before and after it is not in it. "
         "s: for R231 that, for a segmenter its first call, loaded; process: from start to end of "
-        "a fresh process (cli: DICOM folder to finished report and pictures), CPU: what all its threads used. Limit: four times "
-        "the int16 volume and 1 GB. R231's peak holds 6 slices only and has no limit.",
+        "a fresh process (cli: DICOM folder to finished report and pictures); CPU: what all its "
+        "threads used. Limit: four times the int16 volume and 1 GB; R231 held 6 slices only.",
         *(
             []
             if any(str(r.get("device", "")).startswith("cuda") for r in rows)
@@ -285,7 +285,7 @@ def _cost_row(r: Row, r231: dict[tuple[int, int], float]) -> list[str]:
         cell(r.get("seconds"), 2),
         cell(r.get("load_s"), 2),
         cell(r["wall_s"], 1),
-        cell(r["cpu_s"], 1),
+        cell(r.get("cpu_s"), 1),
         cell(r["peak_mb"], 0),
         NONE if r["what"] == "r231" else cell(limit, 0),
         cell(times, 1),
@@ -303,7 +303,7 @@ def copies_section(rows: list[Row]) -> list[str]:
         [f"{r['case']}, {r['copy']}", f"{r['segmenter']} ({r['weights']})"]
         + ["yes" if r["voxels_equal"] else "no"]
         + [cell(r[k], 4) for k in keys]
-        + [verdict(min(r[k] for k in keys) >= 0.99), cell(r["dice_of_grid_alone"], 4)]
+        + [verdict(min(r[k] for k in keys) >= 0.99), cell(r.get("dice_of_grid_alone"), 4)]
         for r in rows
     ]
     return [

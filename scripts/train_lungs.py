@@ -1,11 +1,11 @@
 """Train the lung network: a base on scans without drawn lungs, then folds and the final one.
 
-    python scripts/train_lungs_data.py                      first: the training cases
-    python scripts/train_lungs.py base --steps 8000         no drawn lung is seen
-    python scripts/train_lungs.py fold0 --steps 2500        from base; leaves its LCTSC patients out
-    python scripts/train_lungs.py final --steps 2500        from base; all T patients
-    python scripts/train_lungs.py export                    every stage -> checkpoints/lungs/*-export/
-    python scripts/train_lungs.py ship                      final -> models/
+    python scripts/train_lungs_data.py                first: the training cases
+    python scripts/train_lungs.py base --steps 14000  no drawn lung is seen
+    python scripts/train_lungs.py fold0 --steps 1800  from base; its LCTSC patients are left out
+    python scripts/train_lungs.py final --steps 1800  from base; all T patients
+    python scripts/train_lungs.py export              every stage -> checkpoints/lungs/*-export/
+    python scripts/train_lungs.py ship                final -> models/
 
 Each stage goes on from its last checkpoint in checkpoints/lungs/, which is not kept in the
 repository. Which patients a fold leaves out stands in scripts/folds.json.
@@ -42,6 +42,8 @@ FOLDS = json.loads((REPOSITORY / "scripts" / "folds.json").read_text(encoding="u
 STAGES = ("base", *FOLDS["lungs"], "final")
 EMA = 0.998
 SAVE_EVERY = 200
+DENSE_HU, DENSE_WEIGHT = -250.0, 3.0
+"""Dense lung is rare and the hardest: each of its voxels counts as three."""
 
 
 def monai_network(widths: tuple[int, ...] = WIDTHS) -> torch.nn.Module:
@@ -83,17 +85,19 @@ def draw_case(stage: str, rng: np.random.Generator) -> Case:
     names = kinds[kind][1]
     folder = FOLDER / names[int(rng.integers(len(names)))]
     variants = sorted(folder.glob("variant-??.npy"))
-    if variants and rng.random() < 0.68:
+    if variants and rng.random() < 0.78:
         return Case.load(variants[int(rng.integers(len(variants)))], mmap=True)
     return Case.load(folder / "host.npy", mmap=True)
 
 
 def batch(stage: str, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     hu, labels, weight = view(draw_case(stage, rng), SHAPE, rng)
+    known = weight.astype(np.float32)
+    known[(labels > 0) & (labels < 3) & (hu > DENSE_HU)] *= DENSE_WEIGHT
     return (
         torch.from_numpy(channels(hu))[None].to(memory_format=torch.channels_last_3d),
         torch.from_numpy(labels.astype(np.int64))[None],
-        torch.from_numpy(weight.astype(np.float32))[None],
+        torch.from_numpy(known)[None],
     )
 
 
@@ -120,14 +124,17 @@ def train(stage: str, steps: int, peak: float) -> None:
     net = monai_network().to(memory_format=torch.channels_last_3d)
     optimizer = torch.optim.AdamW(net.parameters(), lr=peak, weight_decay=1e-3)
     path = CHECKPOINTS / f"{stage}.pt"
-    done, average = 0, None
+    done, average, base_steps = 0, None, 0
     if path.exists():
         state = torch.load(path, weights_only=True)
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
         average, done = state["average"], state["done"]
+        base_steps = state.get("base_steps", 0)
     elif stage != "base":
-        net.load_state_dict(torch.load(CHECKPOINTS / "base.pt", weights_only=True)["average"])
+        base = torch.load(CHECKPOINTS / "base.pt", weights_only=True)
+        net.load_state_dict(base["average"])
+        base_steps = base["done"]
     average = average or copy.deepcopy(net.state_dict())
     recent, start = [], time.perf_counter()
     for step in range(done, steps):
@@ -149,7 +156,7 @@ def train(stage: str, steps: int, peak: float) -> None:
                 average[name].lerp_(value, 1 - keep)
         recent.append(float(loss.detach()))
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
-            save(path, net, optimizer, average, step + 1)
+            save(path, net, optimizer, average, (step + 1, base_steps))
             each = (time.perf_counter() - start) / (step + 1 - done)
             print(
                 f"{stage} {step + 1}/{steps} loss {np.mean(recent):.4f} {each:.2f} s/step",
@@ -164,7 +171,7 @@ def save(
     net: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     average: dict[str, torch.Tensor],
-    done: int,
+    steps: tuple[int, int],
 ) -> None:
     part = path.with_suffix(".part")
     torch.save(
@@ -172,7 +179,8 @@ def save(
             "net": net.state_dict(),
             "optimizer": optimizer.state_dict(),
             "average": average,
-            "done": done,
+            "done": steps[0],
+            "base_steps": steps[1],
         },
         part,
     )
@@ -200,6 +208,7 @@ def export(stage: str, folder: Path, name: str) -> None:
         "voxel_mm": VOXEL_MM,
         "stored_as": "float16",
         "stage": stage,
+        "base_steps": state.get("base_steps", 0),
         "steps": state["done"],
         "sha256": hashlib.sha256(stored).hexdigest(),
     }

@@ -162,7 +162,7 @@ def _table(hu: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> None
 
 def _contrast(hu: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> None:
     if rng.random() < 0.5:
-        hu += np.float32(rng.uniform(-25, 25))
+        hu += np.float32(rng.uniform(-12, 12))
     if rng.random() < 0.5:
         dense = hu > 0
         hu[dense] *= np.float32(rng.uniform(0.6, 1.7))

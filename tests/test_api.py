@@ -26,9 +26,14 @@ from ctlung.geometry import Geometry
 from ctlung.identity import Key
 from ctlung.records import ScanResult
 from ctlung.segmentation.threshold import ThresholdSegmenter
+from ctlung.segmentation.weights import LUNG_MODEL, load_weights
 from ctlung.settings import Settings
 from ctlung.vocabulary import LOBE_LABELS, LOBES, MEASURES, REGIONS, VOLUME_MEASURES
 from ctlung.volume import HU_MAX, HU_MIN, LabelMap, Scan, Segmentation
+
+BY_DENSITY = ThresholdSegmenter()
+"""Numbers of chests made of formulas: their heart and diaphragm are nothing that a network has
+learned, and a segmenter by density knows them exactly."""
 
 GLASS = Blob((130, 20, -85), (25, 22, 20), -500)
 SOLID = Blob((120, 20, 85), (20, 20, 20), 20)
@@ -41,7 +46,7 @@ def _sick(**options: Any) -> Chest:
 
 @pytest.fixture(scope="module")
 def sick() -> ScanResult:
-    return api.segment(_sick().scan)
+    return api.segment(_sick().scan, segmenter=BY_DENSITY)
 
 
 def _codes(result: ScanResult) -> set[str]:
@@ -75,7 +80,7 @@ def test_volume_area_and_ct_number_are_those_of_the_formulas(sick: ScanResult) -
 
 
 def test_a_healthy_chest_has_area_zero_and_no_ct_number() -> None:
-    report = api.segment(chest(vessels=VESSELS).scan).report
+    report = api.segment(chest(vessels=VESSELS).scan, segmenter=BY_DENSITY).report
     assert report.value("lesion_volume_ml") == 0.0
     assert report.value("lesion_percent") == 0.0
     assert report.value("lesion_area_max_cm2") == 0.0
@@ -94,7 +99,7 @@ def test_the_report_has_every_measure_in_every_region_and_every_slice(sick: Scan
 
 
 def test_two_runs_are_equal(sick: ScanResult) -> None:
-    one, two = sick, api.segment(_sick().scan)
+    one, two = sick, api.segment(_sick().scan, segmenter=BY_DENSITY)
     np.testing.assert_array_equal(one.lungs.labels, two.lungs.labels)
     np.testing.assert_array_equal(one.lesions.labels, two.lesions.labels)
     assert one.report == two.report
@@ -260,7 +265,9 @@ def test_provenance_repeats_the_run() -> None:
     c = chest()
     provenance = api.segment(c.scan).report.provenance
     assert provenance.settings == {}
-    assert provenance.segmenter == ThresholdSegmenter().name
+    assert provenance.segmenter == LUNG_MODEL
+    assert provenance.weights_sha256 == load_weights().sha256
+    assert provenance.device == "cpu" or provenance.device.startswith("cuda")
     assert provenance.lesion_method
     assert provenance.shape == c.scan.geometry.shape
     assert provenance.spacing_mm == c.scan.geometry.spacing_mm
@@ -272,7 +279,7 @@ def test_provenance_repeats_the_run() -> None:
 def test_a_setting_that_differs_is_in_the_report_and_has_its_effect() -> None:
     c = _sick()
     settings = Settings(ground_glass_lower_hu=-400)
-    report = api.segment(c.scan, settings=settings).report
+    report = api.segment(c.scan, settings=settings, segmenter=BY_DENSITY).report
     assert report.provenance.settings == {"ground_glass_lower_hu": -400}
     assert report.value("lesion_volume_ml", "right_lung") == 0.0
     assert report.value("lesion_volume_ml", "left_lung") == pytest.approx(SOLID.volume_ml, rel=0.1)
@@ -323,7 +330,7 @@ def test_any_segmenter_will_do() -> None:
 
 def test_the_steps_alone_give_what_segment_gives(sick: ScanResult) -> None:
     c, whole = _sick(), sick
-    found = api.segment_lungs(c.scan)
+    found = api.segment_lungs(c.scan, BY_DENSITY)
     lesions = api.find_lesions(c.scan, found.lungs, found.anatomy)
     notices = (*api.check_scan(c.scan), *api.check_result(c.scan, found))
     report = api.analyze(c.scan, found.lungs, lesions, notices)
@@ -395,7 +402,7 @@ def test_the_device_reaches_the_segmenter_that_is_named(monkeypatch: pytest.Monk
 
 def test_a_single_slice_has_areas_and_ct_number_but_no_volume() -> None:
     c = chest(blobs=(GLASS,), vessels=VESSELS, z_mm=(128.0, 131.9))
-    result = api.segment(c.scan)
+    result = api.segment(c.scan, segmenter=BY_DENSITY)
     report = result.report
     for measure in (*VOLUME_MEASURES, "lung_volume_measured_ml", "lesion_volume_measured_ml"):
         for region in REGIONS:
@@ -421,7 +428,7 @@ def test_a_single_slice_of_the_belly_is_refused() -> None:
 def test_three_slices_have_no_volume_either() -> None:
     c = _sick(z_mm=(122.0, 133.0))
     assert c.scan.hu.shape[0] == 3
-    report = api.segment(c.scan).report
+    report = api.segment(c.scan, segmenter=BY_DENSITY).report
     assert report["lung_volume_ml"].value is None
     assert report["lesion_percent"].value is None
     area = report.value("lesion_area_max_cm2", "right_lung")
@@ -433,7 +440,7 @@ def test_three_slices_have_no_volume_either() -> None:
 )
 def test_thick_slices(thickness: float, volumes: bool, tails: bool) -> None:
     scan = with_acquisition(_sick().scan, slice_thickness_mm=thickness)
-    report = api.segment(scan).report
+    report = api.segment(scan, segmenter=BY_DENSITY).report
     given = {n: report[n].value is not None for n in ("lung_volume_ml", "lung_perc10_hu")}
     assert given == {"lung_volume_ml": volumes, "lung_perc10_hu": tails}
     for name, there in given.items():
@@ -445,7 +452,7 @@ def test_thick_slices(thickness: float, volumes: bool, tails: bool) -> None:
 
 def test_a_lung_cut_off_is_measured_in_part_and_never_zero() -> None:
     c = _sick(z_mm=(0.0, 170.0))
-    report = api.segment(c.scan).report
+    report = api.segment(c.scan, segmenter=BY_DENSITY).report
     for region in ("lungs", "right_lung", "left_lung"):
         assert report["lung_volume_ml", region].reason == "coverage_top"
     in_view = report.value("lung_volume_measured_ml")
@@ -454,7 +461,7 @@ def test_a_lung_cut_off_is_measured_in_part_and_never_zero() -> None:
 
 
 def test_shallow_breath_withholds_lesions_not_lungs() -> None:
-    report = api.segment(chest(lung_hu=-720).scan).report
+    report = api.segment(chest(lung_hu=-720).scan, segmenter=BY_DENSITY).report
     assert report["lesion_volume_ml"].reason == "inspiration"
     assert report["ct_number_lesion_hu"].reason == "inspiration"
     assert report["lesion_area_max_cm2"].reason == "inspiration"
@@ -464,7 +471,7 @@ def test_shallow_breath_withholds_lesions_not_lungs() -> None:
 
 def test_the_field_of_view_cuts_one_lung_and_the_other_is_measured() -> None:
     c = chest(x_mm=(-110, 176))
-    report = api.segment(c.scan).report
+    report = api.segment(c.scan, segmenter=BY_DENSITY).report
     assert report["lung_volume_ml", "right_lung"].reason == "fov_truncation"
     assert report["lung_volume_ml"].reason == "fov_truncation"
     assert report.value("lung_volume_ml", "left_lung") == pytest.approx(
@@ -475,7 +482,7 @@ def test_the_field_of_view_cuts_one_lung_and_the_other_is_measured() -> None:
 def test_padding_beside_the_lungs_withholds_their_volume() -> None:
     """A round field of 240 mm through lungs 260 mm wide: never a whole, never a small lung."""
     c = chest(fov_mm=240.0)
-    report = api.segment(c.scan).report
+    report = api.segment(c.scan, segmenter=BY_DENSITY).report
     assert report["lung_volume_ml"].reason == "fov_truncation"
     in_view = report.value("lung_volume_measured_ml")
     assert in_view == pytest.approx(c.ml(c.lungs > 0), rel=0.05)
@@ -484,15 +491,15 @@ def test_padding_beside_the_lungs_withholds_their_volume() -> None:
 def test_a_narrow_field_inside_the_body_is_measured_in_part() -> None:
     """A heart protocol: no room air in view, and lung at the field's edge is not wrong air."""
     c = chest(x_mm=(-100, 100), y_mm=(-84, 84))
-    report = api.segment(c.scan).report
+    report = api.segment(c.scan, segmenter=BY_DENSITY).report
     assert report["lung_volume_ml"].reason == "fov_truncation"
     in_view = report.value("lung_volume_measured_ml")
     assert in_view == pytest.approx(c.ml(c.lungs > 0), rel=0.05)
 
 
 def test_mirrored_chests_swap_their_sides() -> None:
-    one = api.segment(_sick(noise_hu=0.0).scan).report
-    two = api.segment(_sick(noise_hu=0.0, mirrored=True).scan).report
+    one = api.segment(_sick(noise_hu=0.0).scan, segmenter=BY_DENSITY).report
+    two = api.segment(_sick(noise_hu=0.0, mirrored=True).scan, segmenter=BY_DENSITY).report
     for measure in ("lung_volume_ml", "lesion_volume_ml", "lung_mean_hu"):
         right, left = one.value(measure, "right_lung"), one.value(measure, "left_lung")
         assert two.value(measure, "left_lung") == pytest.approx(right, rel=0.01)

@@ -21,7 +21,7 @@ from ctlung.segmentation.body import AIR_HU, among, body_tissue
 from ctlung.segmentation.disagreement import disagreements
 from ctlung.segmentation.network_input import from_network_grid, to_network_grid
 from ctlung.segmentation.refine import refine
-from ctlung.segmentation.sides import SHALLOW_SLICES, without_bowel_gas
+from ctlung.segmentation.sides import GAS_MEDIAN_HU, SHALLOW_SLICES, without_bowel_gas
 from ctlung.segmentation.threshold import (
     Found,
     ThresholdSegmenter,
@@ -90,12 +90,7 @@ class NetworkSegmenter:
         coarse[~without_bowel_gas(grid, coarse > 0)] = 0
         coarse = without_islands(coarse, grid)
         found = self._cross_check(grid, np.where(right >= left, 1, 2).astype(np.uint8))
-        ml = float((coarse > 0).sum()) * grid.voxel_ml
-        if ml < (MIN_LUNGS_ML if found is not None else MIN_UNSEEN_ML):
-            raise NotChestCT(
-                "No lungs were found in this scan. Check that the series shows the chest; "
-                "`ctlung check` lists what the folder holds."
-            )
+        _require_lungs(grid, coarse, found)
         dense = airless(coarse, grid)
         coarse = without_wall(coarse, dense, grid)
         free = (lungs > PERHAPS) & (airway < PERHAPS) & (grid.hu < AIR_HU)
@@ -130,6 +125,23 @@ class NetworkSegmenter:
             return self.threshold.look(grid, sides)
         except NotChestCT:
             return None
+
+
+def _require_lungs(grid: WorkingGrid, coarse: LabelArray, found: Found | None) -> None:
+    inside = grid.hu[ndimage.binary_erosion(coarse > 0, iterations=2)]
+    ml = float((coarse > 0).sum()) * grid.voxel_ml
+    what = "There is too little lung in it. "
+    if len(inside) and float(np.median(inside)) < GAS_MEDIAN_HU:
+        what = (
+            f"What looks like lungs ({ml:.0f} ml, median {np.median(inside):.0f} HU) is gas "
+            "without lung tissue, as in an empty phantom. "
+        )
+    elif ml >= (MIN_LUNGS_ML if found is not None else MIN_UNSEEN_ML):
+        return
+    raise NotChestCT(
+        f"No lungs were found in this scan. {what}Check that the series shows the chest; "
+        "`ctlung check` lists what the folder holds."
+    )
 
 
 def airless(coarse: LabelArray, grid: WorkingGrid) -> BoolArray:

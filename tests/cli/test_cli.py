@@ -421,7 +421,7 @@ def open_folder() -> Iterator[Path]:
 
 _NOBODY = """
 import os, sys
-import ctlung.api, ctlung.cli, ctlung.writing.tables
+import ctlung.api, ctlung.cli, ctlung.segmentation.network, ctlung.writing.tables
 from typer.testing import CliRunner
 CliRunner().invoke(ctlung.cli.app, ["--help"])  # loads what this user may not read
 if os.getuid() == 0:
