@@ -62,22 +62,34 @@ def open_(mask: BoolArray, radius_mm: float, spacing_mm: Spacing) -> BoolArray:
     return _in_box(mask, 2 * radius_mm, spacing_mm, work)
 
 
+_IN_PLANE = np.zeros((3, 3, 3), dtype=bool)
+_IN_PLANE[1] = ndimage.generate_binary_structure(2, 1)
+
+
 def fill_small_holes(mask: BoolArray, largest: float) -> BoolArray:
     """Fill holes within each plane ``[z, :, :]`` of at most ``largest`` pixels.
 
     The dome of liver or spleen is a hole in an axial slice as well, and must stay one.
     """
-    out = mask.copy()
-    for k, plane in enumerate(mask):
-        if not plane.any():
-            continue
-        holes = ndimage.binary_fill_holes(plane) & ~plane
-        if holes.any():
-            labels, _ = ndimage.label(holes)
-            small = np.bincount(labels.ravel()) <= largest
-            small[0] = False
-            out[k] |= small[labels]
-    return out
+    labels, _ = ndimage.label(~mask, structure=_IN_PLANE)
+    small = np.bincount(labels.ravel()) <= largest
+    small[0] = False
+    for edge in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
+        small[np.unique(edge)] = False
+    filled: BoolArray = mask | small[labels]
+    return filled
+
+
+def fill_holes(mask: BoolArray) -> BoolArray:
+    """Fill what of the background no way over faces leads out of the volume from."""
+    labels, n = ndimage.label(~mask)
+    hole = np.ones(n + 1, dtype=bool)
+    hole[0] = False
+    for axis in range(3):
+        for end in (0, -1):
+            hole[np.unique(labels.take(end, axis=axis))] = False
+    filled: BoolArray = mask | hole[labels]
+    return filled
 
 
 def _within(mask: BoolArray, radius_mm: float, spacing_mm: Spacing) -> BoolArray:

@@ -88,12 +88,27 @@ def spread(mask: BoolArray, grid: WorkingGrid, box: Box) -> BoolArray:
         return mask[box]
     start = [max(0, b.start // f - 2) for b, f in zip(box, factors, strict=True)]
     stop = [min(n, -(-b.stop // f) + 2) for b, f, n in zip(box, factors, mask.shape, strict=True)]
-    part = mask[start[0] : stop[0], start[1] : stop[1], start[2] : stop[2]].astype(np.float32)
+    part: NDArray[Any] = mask[start[0] : stop[0], start[1] : stop[1], start[2] : stop[2]]
+    # Weights are multiples of 1 / (2 * factor): whole numbers of one byte do, and are exact.
+    whole = int(np.prod([2 * f for f in factors if f > 1]))
+    part = part.astype(np.uint8 if whole < 256 else np.uint32)
     # Axis by axis linear interpolation is the trilinear one and needs no coordinate volume.
-    for axis in range(3):
-        centres = np.arange(box[axis].start, box[axis].stop)
-        part = linear(part, axis, (centres + 0.5) / factors[axis] - 0.5 - start[axis])
-    result: BoolArray = part > 0.5
+    for axis, f in enumerate(factors):
+        last = part.shape[axis] - 1
+        place = 2 * (np.arange(box[axis].start, box[axis].stop) - start[axis] * f) + 1 - f
+        low, rest = np.divmod(place, 2 * f)
+        if f == 1:
+            part = part.take(low, axis=axis)
+            continue
+        shape = [1, 1, 1]
+        shape[axis] = -1
+        weight = rest.astype(part.dtype).reshape(shape)
+        upper = part.take(np.clip(low + 1, 0, last), axis=axis)
+        upper *= weight
+        part = part.take(np.clip(low, 0, last), axis=axis)
+        part *= part.dtype.type(2 * f) - weight
+        part += upper
+    result: BoolArray = part > whole // 2
     return result
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from ctlung.arrays import BoolArray, LabelArray, bounding_box
 from ctlung.errors import NotChestCT
-from ctlung.morphology import close, fill_small_holes, grow, open_
+from ctlung.morphology import close, fill_holes, fill_small_holes, grow, open_
 from ctlung.notices import Notice
 from ctlung.segmentation.airways import find_airways, large_airways, midline_mm
 from ctlung.segmentation.body import AIR_HU, air_inside
@@ -138,7 +137,7 @@ class ThresholdSegmenter:
         """Close the surface and fill what it encloses, each side for itself, but no hilum."""
         out = raw.copy()
         for side in (1, 2):
-            solid = ndimage.binary_fill_holes(close(raw == side, self.closing_mm, grid.spacing_mm))
+            solid = fill_holes(close(raw == side, self.closing_mm, grid.spacing_mm))
             solid = fill_small_holes(solid, HOLE_MM2 / (grid.spacing_mm[1] * grid.spacing_mm[2]))
             out[solid & (out == 0) & ~hila] = side
         return out

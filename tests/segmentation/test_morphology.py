@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from ctlung.morphology import close, distance_outside, fill_small_holes, grow, open_, shrink
+from ctlung.morphology import (
+    close,
+    distance_outside,
+    fill_holes,
+    fill_small_holes,
+    grow,
+    open_,
+    shrink,
+)
 
 SPACINGS = [(1.0, 1.0, 1.0), (4.0, 2.0, 2.2), (1.3, 0.7, 0.9)]
 Spacing = tuple[float, float, float]
@@ -119,3 +128,20 @@ def test_only_small_holes_within_a_slice_are_filled() -> None:
     assert not got[0, 1:3, 15].any()
     assert not got[1].any()
     assert fill_small_holes(mask, 16)[0, 8:12, 8:12].all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_holes_are_those_of_scipy(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = ndimage.gaussian_filter(rng.standard_normal((12, 40, 50)), 1.5) > -0.02
+    np.testing.assert_array_equal(fill_holes(mask), ndimage.binary_fill_holes(mask))
+    by_plane = np.stack([ndimage.binary_fill_holes(plane) for plane in mask])
+    np.testing.assert_array_equal(fill_small_holes(mask, mask[0].size), by_plane)
+    some = fill_small_holes(mask, 12)
+    labels, _ = ndimage.label(by_plane & ~mask, structure=np.eye(3)[1][:, None, None] * _CROSS)
+    sizes = np.bincount(labels.ravel())
+    np.testing.assert_array_equal(some, mask | ((labels > 0) & (sizes <= 12)[labels]))
+    assert mask.sum() < some.sum() < by_plane.sum()
+
+
+_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
