@@ -64,7 +64,7 @@ def _notice(
         sentence = (
             f"{ml:.0f} ml of the {lung}, mostly in its {third} third (mean {mean:.0f} HU), were "
             "taken as lung by the network and left out by the threshold segmenter: dense lung, or "
-            "effusion or tumour taken for it. Look at overlay.png."
+            "tissue, effusion or tumour taken for it. Look at overlay.png before you use a number."
         )
     else:
         sentence = (
@@ -76,7 +76,7 @@ def _notice(
     return [
         Notice(
             "segmenters_disagree",
-            "note" if more else "warn",
+            "warn",
             sentence,
             measured=round(ml, 1),
             limit=limit_ml,

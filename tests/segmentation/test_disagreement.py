@@ -34,7 +34,7 @@ def test_a_difference_of_borders_raises_nothing() -> None:
     ("rows", "third"),
     [(slice(8, 20), "lower"), (slice(25, 36), "middle"), (slice(42, 54), "upper")],
 )
-def test_what_the_network_alone_took_is_a_note_that_says_where(rows: slice, third: str) -> None:
+def test_what_the_network_alone_took_is_a_warning_that_says_where(rows: slice, third: str) -> None:
     grid, lungs = grid_and_lungs()
     lost = lungs.copy()
     lost[rows, 30:50, 45:75] = 0
@@ -42,7 +42,7 @@ def test_what_the_network_alone_took_is_a_note_that_says_where(rows: slice, thir
     (notice,) = disagreements(grid, lungs, lost)
     assert (notice.code, notice.effect, notice.regions) == (
         "segmenters_disagree",
-        "note",
+        "warn",
         ("left_lung",),
     )
     assert f"of the left lung, mostly in its {third} third (mean 30 HU)" in notice.sentence

@@ -62,7 +62,7 @@ def test_dense_lung_is_kept_and_said_to_be_the_networks_word() -> None:
     lesion = c.lesions > 0
     assert float((found.lungs.labels > 0)[lesion].mean()) > 0.97
     (notice,) = (n for n in found.notices if n.code == "segmenters_disagree")
-    assert notice.effect == "note"
+    assert notice.effect == "warn"
     assert notice.regions == ("left_lung",)
 
 
