@@ -46,6 +46,9 @@ ISLAND_ML = 20.0
 FAR_ISLAND_MM = 10.0
 FAR_ISLAND_SHARE = 0.05
 AIRLESS_SHARE = 0.2
+GAS_HU = -930.0
+WHITE_LUNG_ML = 500.0
+TOUCHING_SHARE = 0.1
 
 Probabilities = Callable[[Float32Array], Float32Array]
 
@@ -86,10 +89,12 @@ class NetworkSegmenter:
         right, left, airway = self._look(grid)
         lungs = right + left
         coarse = np.where(lungs > 0.5, np.where(right >= left, 1, 2), 0).astype(np.uint8)
+        found = self._cross_check(grid, np.where(right >= left, 1, 2).astype(np.uint8))
         coarse = within_body(coarse, grid)
         coarse[~without_bowel_gas(grid, coarse > 0)] = 0
+        if found is not None:
+            coarse = without_foreign(coarse, found, grid)
         coarse = without_islands(coarse, grid)
-        found = self._cross_check(grid, np.where(right >= left, 1, 2).astype(np.uint8))
         _require_lungs(grid, coarse, found)
         dense = airless(coarse, grid)
         coarse = without_wall(coarse, dense, grid)
@@ -169,6 +174,31 @@ def into_air(coarse: LabelArray, free: BoolArray) -> LabelArray:
     for _ in range(AIR_VOXELS):
         for side in (1, 2):
             out[ndimage.binary_dilation(out == side) & free & (out == 0)] = side
+    return out
+
+
+def without_foreign(coarse: LabelArray, found: Found, grid: WorkingGrid) -> LabelArray:
+    """Lungs without what cannot be lung beside what the threshold segmenter found.
+
+    Gas that it took for none of the lungs is in a bowel. Dense lung lies against aerated lung;
+    a piece of tissue that hardly touches any is spleen, liver or heart. A side without air at
+    all is as large as a lung and stays.
+    """
+    out = coarse.copy()
+    beyond = (coarse > 0) & (found.lungs == 0)
+    out[beyond & (grid.hu < GAS_HU)] = 0
+    tissue = beyond & (grid.hu >= AIR_HU)
+    labels, n = ndimage.label(open_(tissue, DENSE_BALL_MM, grid.spacing_mm))
+    sizes = np.bincount(labels.ravel(), minlength=n + 1) * grid.voxel_ml
+    for i, where in enumerate(ndimage.find_objects(labels), start=1):
+        if where is None or sizes[i] >= WHITE_LUNG_ML:
+            continue
+        z, y, x = (slice(max(0, w.start - 4), w.stop + 4) for w in where)
+        core = labels[z, y, x] == i
+        piece = ndimage.binary_dilation(core, iterations=2) & tissue[z, y, x]
+        around = ndimage.binary_dilation(piece) & ~piece
+        if float(found.air[z, y, x][around].mean()) < TOUCHING_SHARE:
+            out[z, y, x][piece] = 0
     return out
 
 

@@ -150,8 +150,21 @@ def test_no_name_no_number_no_uid_anywhere(done: tuple[Any, Path]) -> None:
             content = path.read_bytes()
             if path.suffix == ".gz":
                 content = gzip.decompress(content)[:352]
+            if path.suffix == ".png":
+                content = _without_pixels(content)
             assert secret.encode() not in content, path.name
             assert secret not in path.name
+
+
+def _without_pixels(png: bytes) -> bytes:
+    """All chunks but the compressed pixels, in which any three letters may stand by chance."""
+    kept, place = [], 8
+    while place < len(png):
+        length = int.from_bytes(png[place : place + 4], "big")
+        if png[place + 4 : place + 8] != b"IDAT":
+            kept.append(png[place : place + 12 + length])
+        place += 12 + length
+    return b"".join(kept)
 
 
 def test_the_same_bytes_from_another_process(

@@ -10,8 +10,14 @@ from scipy import ndimage
 from support.chest import Blob, Chest, chest, dice
 
 from ctlung.errors import NotChestCT
-from ctlung.segmentation.learned import NetworkSegmenter, within_body, without_islands
+from ctlung.segmentation.learned import (
+    NetworkSegmenter,
+    within_body,
+    without_foreign,
+    without_islands,
+)
 from ctlung.segmentation.network_input import to_network_grid
+from ctlung.segmentation.threshold import Found
 from ctlung.working_grid import WorkingGrid, working_grid
 
 FINE = (4.0, 1.0, 1.1)
@@ -154,3 +160,36 @@ def test_foam_behind_the_back_goes() -> None:
     hu[lungs > 0] = -850
     hu[:, 60:70] = -800
     assert np.array_equal(within_body(foam, grid_of(foam, hu)), lungs)
+
+
+def _foreign(lungs: np.ndarray, hu: np.ndarray) -> np.ndarray:
+    """By density the two lungs are known, and whatever is dense is not."""
+    by_density = np.where(hu < -240, two_lungs(), 0).astype(np.uint8)
+    nothing = np.zeros(lungs.shape, bool)
+    found = Found(by_density, by_density > 0, nothing, nothing, False)
+    return without_foreign(lungs, found, grid_of(lungs, hu))
+
+
+def test_consolidation_against_aerated_lung_stays() -> None:
+    lungs = two_lungs()
+    hu = np.where(lungs > 0, -850.0, 40.0)
+    hu[5:25, 22:35, 5:25] = 30
+    assert np.array_equal(_foreign(lungs, hu), lungs)
+
+
+def test_tissue_that_hardly_touches_aerated_lung_goes() -> None:
+    spleen = two_lungs()
+    spleen[8:20, 8:20, 26:34] = 1
+    spleen[19, 19, 25] = 1
+    hu = np.where(two_lungs() > 0, -850.0, 40.0)
+    away = _foreign(spleen, hu)
+    assert (away[8:19, 8:19, 26:34] == 0).all()
+    assert np.array_equal(away[two_lungs() > 0], spleen[two_lungs() > 0])
+
+
+def test_gas_that_is_none_of_the_lungs_goes() -> None:
+    gas = two_lungs()
+    gas[5:12, 5:12, 26:33] = 1
+    hu = np.where(gas > 0, -850.0, 40.0)
+    hu[5:12, 5:12, 26:33] = -990
+    assert np.array_equal(_foreign(gas, hu), two_lungs())
