@@ -360,7 +360,7 @@ def test_lungs_from_a_file_give_the_same_report(tmp_path: Path) -> None:
     assert one.report.measurements == two.report.measurements
     sentences = [n.sentence for n in one.report.notices if n.code == "given_lungs"]
     assert len(sentences) == 1
-    assert "given, in drawn.nii; taken were label 1 as right lung, 2 as left lung" in sentences[0]
+    assert "given in a file; taken were label 1 as right lung, 2 as left lung" in sentences[0]
     assert str(tmp_path) not in repr(one.report)
 
 

@@ -169,7 +169,8 @@ class GivenLungs:
         return Notice(
             "given_lungs",
             "warn",
-            f"{self._what} leave {empty} slice(s) between the first and last of the {lung} "
+            f"The lungs that were given leave {empty} slice(s) between the first and last of the "
+            f"{lung} "
             "empty; they were not measured. Fill them in the program that they were drawn with.",
             measured=float(empty),
             limit=0.0,
@@ -193,7 +194,8 @@ class GivenLungs:
             Notice(
                 "given_lungs",
                 "warn",
-                f"{self._what} hold {covered:.0f} % of the aerated lung that the scan shows "
+                f"The lungs that were given hold {covered:.0f} % of the aerated lung that the scan "
+                "shows "
                 f"(limit {COVERED_WARN_PERCENT:g} %); the rest was not measured. Look at "
                 "overlay.png.",
                 measured=round(covered, 1),
@@ -204,11 +206,8 @@ class GivenLungs:
         )
 
     def _said(self, names: dict[int, str], lungs: LabelArray, cut: bool) -> tuple[Notice, ...]:
-        where = (
-            f"The lungs were not found but given, in {self.file}"
-            if self.file
-            else ("The lungs were not found but given as a label map")
-        )
+        # The file's name stays out of the report: it may hold a patient's.
+        where = "The lungs were not found but given" + (" in a file" if self.file else "")
         taken = f"; taken were {self.recognised}" if self.recognised else ""
         if set(names.values()) == {"lungs"}:
             taken += ", told apart into right and left by where they lie"

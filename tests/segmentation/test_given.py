@@ -64,7 +64,7 @@ def test_the_notice_says_what_was_taken_and_whose_matter_it_is() -> None:
     c = chest()
     (notice,) = GivenLungs(c.lung_map, "drawn.nii", "label 1 as right lung").segment(c.scan).notices
     assert (notice.code, notice.effect) == ("given_lungs", "note")
-    assert "given, in drawn.nii; taken were label 1 as right lung." in notice.sentence
+    assert "given in a file; taken were label 1 as right lung." in notice.sentence
     assert "effusion, airways or tumour drawn as lung are measured as lung" in notice.sentence
     other = c.lungs.copy()
     other[tuple(np.argwhere(c.lungs)[5000])] = 0
