@@ -33,7 +33,7 @@ from ctlung.simulation import family_train
 from ctlung.simulation.insertion import LesionPlan
 from ctlung.simulation.thorax import phantom_grid, random_thorax, render
 from ctlung.volume import Scan
-from ctlung.working_grid import WorkingGrid, working_grid
+from ctlung.working_grid import WorkingGrid, block_mean, working_grid
 
 VOXEL_MM = 3.0
 WORKING_MM = 2.0
@@ -99,8 +99,6 @@ def airways_with_walls(grid: WorkingGrid) -> np.ndarray:
 
 
 def coarse_labels(labels: np.ndarray, grid: WorkingGrid) -> np.ndarray:
-    from ctlung.working_grid import block_mean
-
     return sum(
         side * (block_mean(labels == side, grid.factors) > 0.5).astype(np.uint8) for side in (1, 2)
     )

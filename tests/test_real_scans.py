@@ -27,8 +27,8 @@ def _labels(path: Path) -> np.ndarray:
     return array[tuple(slice(None, None, f) for f in flips)]
 
 
-def _segment(data_dir: Path, name: str) -> ScanResult:
-    result = api.segment(data_dir / name)
+def _segment(data_dir: Path, name: str, segmenter: str = "default") -> ScanResult:
+    result = api.segment(data_dir / name, segmenter=segmenter)
     report = result.report
     assert {(m.region, m.measure) for m in report.measurements} == {
         (r, m) for r in REGIONS for m in MEASURES
@@ -46,9 +46,14 @@ def _ml(result: ScanResult, measure: str, region: str = "lungs") -> float:
     return value
 
 
-def test_lung1_001_as_the_scanner_left_it(data_dir: Path) -> None:
+@pytest.mark.parametrize(
+    # The network keeps dense lung and tumour that the drawn lungs leave out.
+    ("segmenter", "least"),
+    [("threshold", 0.96), ("network", 0.95)],
+)
+def test_lung1_001_as_the_scanner_left_it(data_dir: Path, segmenter: str, least: float) -> None:
     """Judged outside the tumour and the dense tissue that the drawn lungs leave out too."""
-    result = _segment(data_dir, "dicom/lung1-001")
+    result = _segment(data_dir, "dicom/lung1-001", segmenter)
     structures = data_dir / "dicom" / "lung1-001-structures"
     drawn = _labels(structures / "lungs.nii.gz")
     tumour = _labels(structures / "gtv.nii.gz") > 0
@@ -58,11 +63,10 @@ def test_lung1_001_as_the_scanner_left_it(data_dir: Path) -> None:
     found = result.lungs.labels
     for side in (1, 2):
         one, other = (found == side) & judged, (drawn == side) & judged
-        # The network keeps dense lung beside the tumour that the drawn lungs leave out.
-        assert dice(one, other) >= 0.95
+        assert dice(one, other) >= least
         # The issue's goal is 0.98 over all voxels; docs/benchmarks/main_job.md has the figure.
         assert np.count_nonzero(one & other) >= 0.96 * np.count_nonzero(other)
-    assert dice(found > 0, drawn > 0) >= 0.95
+    assert dice(found > 0, drawn > 0) >= least
     assert "dense_lung_lost" in {n.code for n in result.report.notices}
 
 
