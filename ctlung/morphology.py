@@ -62,6 +62,52 @@ def open_(mask: BoolArray, radius_mm: float, spacing_mm: Spacing) -> BoolArray:
     return _in_box(mask, 2 * radius_mm, spacing_mm, work)
 
 
+def grow_faces(mask: BoolArray, steps: int = 1) -> BoolArray:
+    """Grow by ``steps`` voxels over faces."""
+    for _ in range(steps):
+        out = mask.copy()
+        for low, high in _neighbours():
+            out[low] |= mask[high]
+            out[high] |= mask[low]
+        mask = out
+    return mask
+
+
+def shrink_faces(mask: BoolArray, steps: int = 1) -> BoolArray:
+    """Shrink by ``steps`` voxels over faces; beyond the volume there is no mask."""
+    for _ in range(steps):
+        out = mask.copy()
+        for axis, (low, high) in enumerate(_neighbours()):
+            out[low] &= mask[high]
+            out[high] &= mask[low]
+            for end in (0, -1):
+                out[tuple(end if a == axis else slice(None) for a in range(3))] = False
+        mask = out
+    return mask
+
+
+def _neighbours() -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
+    pairs = []
+    for axis in range(3):
+        low, high = [slice(None)] * 3, [slice(None)] * 3
+        low[axis], high[axis] = slice(None, -1), slice(1, None)
+        pairs.append((tuple(low), tuple(high)))
+    return pairs
+
+
+def shrink_box(mask: BoolArray, size: tuple[int, int, int]) -> BoolArray:
+    """Erosion with a box of ``size`` voxels (odd); beyond the volume there is no mask."""
+    out = ndimage.minimum_filter(mask.view(np.uint8), size, mode="constant", cval=0)
+    return out.view(bool)
+
+
+def open_box(mask: BoolArray, size: tuple[int, int, int]) -> BoolArray:
+    """Opening with a box of ``size`` voxels (odd); beyond the volume there is no mask."""
+    core = shrink_box(mask, size).view(np.uint8)
+    out: BoolArray = ndimage.maximum_filter(core, size, mode="constant", cval=0).view(bool)
+    return out
+
+
 _IN_PLANE = np.zeros((3, 3, 3), dtype=bool)
 _IN_PLANE[1] = ndimage.generate_binary_structure(2, 1)
 
@@ -71,24 +117,33 @@ def fill_small_holes(mask: BoolArray, largest: float) -> BoolArray:
 
     The dome of liver or spleen is a hole in an axial slice as well, and must stay one.
     """
-    labels, _ = ndimage.label(~mask, structure=_IN_PLANE)
+    filled = mask.copy()
+    # A hole lies within the mask's box, and never at its edge.
+    box = bounding_box(mask)
+    if box is None:
+        return filled
+    labels, _ = ndimage.label(~mask[box], structure=_IN_PLANE)
     small = np.bincount(labels.ravel()) <= largest
     small[0] = False
     for edge in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
         small[np.unique(edge)] = False
-    filled: BoolArray = mask | small[labels]
+    filled[box] |= small[labels]
     return filled
 
 
 def fill_holes(mask: BoolArray) -> BoolArray:
     """Fill what of the background no way over faces leads out of the volume from."""
-    labels, n = ndimage.label(~mask)
+    filled = mask.copy()
+    box = bounding_box(mask)
+    if box is None:
+        return filled
+    labels, n = ndimage.label(~mask[box])
     hole = np.ones(n + 1, dtype=bool)
     hole[0] = False
     for axis in range(3):
         for end in (0, -1):
             hole[np.unique(labels.take(end, axis=axis))] = False
-    filled: BoolArray = mask | hole[labels]
+    filled[box] |= hole[labels]
     return filled
 
 

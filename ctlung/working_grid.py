@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ctlung.arrays import BoolArray, Box
 from ctlung.volume import Scan
@@ -49,8 +48,7 @@ class WorkingGrid:
 def working_grid(scan: Scan, target_mm: float = 2.0) -> WorkingGrid:
     """Average blocks of whole voxels so that no axis is finer than about ``target_mm``."""
     spacing = scan.geometry.spacing_mm
-    factors = tuple(max(1, int(target_mm / s + 0.35)) for s in spacing)
-    fz, fy, fx = factors
+    fz, fy, fx = factors = tuple(block_size(s, target_mm) for s in spacing)
     hu = block_mean(scan.hu, (fz, fy, fx))
     padding = None
     if scan.outside_fov is not None and scan.outside_fov.any():
@@ -59,6 +57,11 @@ def working_grid(scan: Scan, target_mm: float = 2.0) -> WorkingGrid:
     return WorkingGrid(
         hu, (coarse[0], coarse[1], coarse[2]), (fz, fy, fx), scan.geometry.shape, padding
     )
+
+
+def block_size(spacing_mm: float, target_mm: float) -> int:
+    """Native voxels per working voxel of an axis."""
+    return max(1, int(target_mm / spacing_mm + 0.35))
 
 
 def block_mean(volume: NDArray[Any], factors: tuple[int, int, int]) -> NDArray[np.float32]:
@@ -76,8 +79,15 @@ def block_mean(volume: NDArray[Any], factors: tuple[int, int, int]) -> NDArray[n
     per_plane = counts[1][:, None] * counts[2][None, :]
     for k, z in enumerate(starts[0]):
         slab = volume[z : z + fz].sum(axis=0, dtype=np.int32)
-        rows = np.add.reduceat(slab, starts[1], axis=0)
-        out[k] = np.add.reduceat(rows, starts[2], axis=1) / (per_plane * counts[0][k])
+        rows = np.zeros((len(starts[1]), width), np.int32)
+        for step in range(fy):
+            some = slab[step::fy]
+            rows[: len(some)] += some
+        total = np.zeros(out.shape[1:], np.int32)
+        for step in range(fx):
+            some = rows[:, step::fx]
+            total[:, : some.shape[1]] += some
+        out[k] = total / (per_plane * counts[0][k])
     return out
 
 
@@ -126,11 +136,3 @@ def linear(
     out: NDArray[np.float32] = volume.take(low, axis=axis) * (1 - w)
     out += volume.take(high, axis=axis) * w
     return out
-
-
-def dilate(mask: BoolArray, steps: int) -> BoolArray:
-    """Grow by ``steps`` voxels over faces."""
-    if steps <= 0:
-        return mask
-    grown: BoolArray = ndimage.binary_dilation(mask, iterations=steps)
-    return grown

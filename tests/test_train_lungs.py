@@ -23,6 +23,10 @@ def _patch(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return logits, labels, (torch.rand(1, 6, 7, 8) > 0.3).float()
 
 
+def _shares(labels: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.one_hot(labels, 4).movedim(-1, 1).float() * known[:, None]
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_the_loss_is_monais_dice_and_cross_entropy() -> None:
     from monai.losses import DiceLoss
@@ -33,7 +37,7 @@ def test_the_loss_is_monais_dice_and_cross_entropy() -> None:
     each = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
     theirs = (each * known).sum() / known.sum()
     theirs = theirs + dice(logits.softmax(1) * known[:, None], truth * known[:, None])
-    torch.testing.assert_close(train_lungs.loss_of(logits, labels, known), theirs)
+    torch.testing.assert_close(train_lungs.loss_of(logits, _shares(labels, known), known), theirs)
 
 
 @pytest.mark.parametrize("weight", [0.5, 1.0, 3.0])
@@ -41,12 +45,20 @@ def test_nothing_is_better_than_the_truth(weight: float) -> None:
     logits, labels, known = _patch(2)
     weights = known * torch.where(labels == 1, weight, 1.0)
     right = 40.0 * torch.nn.functional.one_hot(labels, 4).movedim(-1, 1).float()
-    best = float(train_lungs.loss_of(right, labels, weights))
+    best = float(train_lungs.loss_of(right, _shares(labels, known), weights))
     assert best == pytest.approx(0.0, abs=1e-4)
     claims_more = right.clone()
     claims_more[:, 1] = 45.0
     for other in (logits, claims_more):
-        assert float(train_lungs.loss_of(other, labels, weights)) > best + 0.01
+        assert float(train_lungs.loss_of(other, _shares(labels, known), weights)) > best + 0.01
+
+
+def test_blocks_share_what_their_voxels_are() -> None:
+    labels, known = torch.zeros(1, 2, 2, 2, dtype=torch.long), torch.ones(1, 2, 2, 2)
+    labels[0, 0], labels[0, 1, 0, 0], known[0, 1, 1, 1] = 1, 2, 0
+    shares, weight = train_lungs.coarse(_shares(labels, known), known)
+    assert shares[0, :, 0, 0, 0].tolist() == [2 / 8, 4 / 8, 1 / 8, 0]
+    assert weight.item() == 7 / 8
 
 
 def test_a_view_keeps_scan_and_labels_together() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from ctlung.geometry import Geometry
 from ctlung.volume import Scan
-from ctlung.working_grid import WorkingGrid, block_mean, dilate, spread, working_grid
+from ctlung.working_grid import WorkingGrid, block_mean, spread, working_grid
 
 
 def _slow_mean(volume: np.ndarray, factors: tuple[int, int, int]) -> np.ndarray:
@@ -114,12 +114,3 @@ def test_without_coarsening_nothing_changes() -> None:
     grid = WorkingGrid(mask.astype(np.float32), (4.0, 2.0, 2.0), (1, 1, 1), mask.shape, None)
     box = (slice(1, 4), slice(0, 5), slice(2, 6))
     np.testing.assert_array_equal(spread(mask, grid, box), mask[box])
-
-
-def test_dilate_goes_over_faces() -> None:
-    mask = np.zeros((7, 7, 7), bool)
-    mask[3, 3, 3] = True
-    z, y, x = np.indices(mask.shape)
-    steps = abs(z - 3) + abs(y - 3) + abs(x - 3)
-    np.testing.assert_array_equal(dilate(mask, 2), steps <= 2)
-    np.testing.assert_array_equal(dilate(mask, 0), mask)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ctlung.arrays import BoolArray, Float32Array
+from ctlung.morphology import open_box
 from ctlung.working_grid import WorkingGrid
 
 AIR_HU = -240.0
@@ -23,18 +24,18 @@ ROOM_AIR_HU = -930.0
 lung that touches it is not."""
 
 
-def air_inside(grid: WorkingGrid) -> BoolArray:
+def air_inside(grid: WorkingGrid, body: BoolArray | None = None) -> BoolArray:
     """Air and lung that is not the air around the patient, ``[z, y, x]`` on the working grid.
 
     Slice by slice, so that air let in through mouth and nose stays inside. A region that
     touches the edge of the field or padding stays inside if it is as dense as lung (the field
-    cuts the chest), and goes if it is as thin as air.
+    cuts the chest), and goes if it is as thin as air. ``body``: the body's tissue, if it is known.
     """
     hu = grid.hu
     air = hu < AIR_HU
     if grid.padding is not None:
         air &= ~grid.padding
-    body = body_tissue(grid)
+    body = body_tissue(grid) if body is None else body
     strict, loose = _between(body), among(body)
     inside = np.zeros_like(air)
     for k in range(hu.shape[0]):
@@ -106,8 +107,7 @@ def body_tissue(grid: WorkingGrid) -> BoolArray:
     """The largest piece of soft tissue once everything thin (table shells, wires) is gone."""
     tissue = grid.hu > TISSUE_HU
     _, ny, nx = grid.voxels(THIN_MM / 2)
-    size = np.ones((1, 2 * ny + 1, 2 * nx + 1), dtype=bool)
-    thick = ndimage.binary_opening(tissue, structure=size)
+    thick = open_box(tissue, (1, 2 * ny + 1, 2 * nx + 1))
     labels, n = ndimage.label(thick)
     if n == 0:
         return tissue

@@ -16,8 +16,9 @@ from scipy import ndimage
 
 from ctlung.arrays import BoolArray, Box, Float32Array, LabelArray, bounding_box
 from ctlung.errors import NotChestCT
-from ctlung.morphology import grow, open_
+from ctlung.morphology import grow, grow_faces, open_, shrink_faces
 from ctlung.segmentation.body import AIR_HU, among, body_tissue
+from ctlung.segmentation.crop import body_box, cropped, pasted
 from ctlung.segmentation.disagreement import disagreements
 from ctlung.segmentation.network_input import from_network_grid, to_network_grid
 from ctlung.segmentation.refine import refine
@@ -85,12 +86,17 @@ class NetworkSegmenter:
         """
         if scan.geometry.shape[0] < SHALLOW_SLICES:
             return self.threshold.segment(scan)
+        box = body_box(scan, WORKING_MM)
+        return pasted(self._segment(cropped(scan, box)), scan, box)
+
+    def _segment(self, scan: Scan) -> Segmentation:
         grid = working_grid(scan, WORKING_MM)
         right, left, airway = self._look(grid)
         lungs = right + left
         coarse = np.where(lungs > 0.5, np.where(right >= left, 1, 2), 0).astype(np.uint8)
-        found = self._cross_check(grid, np.where(right >= left, 1, 2).astype(np.uint8))
-        coarse = within_body(coarse, grid)
+        body = body_tissue(grid)
+        found = self._cross_check(grid, np.where(right >= left, 1, 2).astype(np.uint8), body)
+        coarse = within_body(coarse, body)
         coarse[~without_bowel_gas(grid, coarse > 0)] = 0
         if found is not None:
             coarse = without_foreign(coarse, found, grid)
@@ -125,15 +131,15 @@ class NetworkSegmenter:
         right, left, airway = (from_network_grid(c, self.voxel_mm, grid) for c in classes)
         return right, left, airway
 
-    def _cross_check(self, grid: WorkingGrid, sides: LabelArray) -> Found | None:
+    def _cross_check(self, grid: WorkingGrid, sides: LabelArray, body: BoolArray) -> Found | None:
         try:
-            return self.threshold.look(grid, sides)
+            return self.threshold.look(grid, sides, body)
         except NotChestCT:
             return None
 
 
 def _require_lungs(grid: WorkingGrid, coarse: LabelArray, found: Found | None) -> None:
-    inside = grid.hu[ndimage.binary_erosion(coarse > 0, iterations=2)]
+    inside = grid.hu[shrink_faces(coarse > 0, 2)]
     ml = float((coarse > 0).sum()) * grid.voxel_ml
     what = "There is too little lung in it. "
     if len(inside) and float(np.median(inside)) < GAS_MEDIAN_HU:
@@ -161,7 +167,9 @@ def without_wall(coarse: LabelArray, dense: BoolArray, grid: WorkingGrid) -> Lab
     """Lungs whose aerated border does not reach into the tissue around them."""
     outside = coarse == 0
     thin = ~outside & (grid.hu >= AIR_HU) & ~dense
-    reached = ndimage.binary_dilation(outside, iterations=WALL_VOXELS, mask=outside | thin)
+    reached = outside
+    for _ in range(WALL_VOXELS):
+        reached = grow_faces(reached) & (reached | thin)
     return np.where(reached, 0, coarse).astype(np.uint8)
 
 
@@ -173,7 +181,7 @@ def into_air(coarse: LabelArray, free: BoolArray) -> LabelArray:
     out = coarse.copy()
     for _ in range(AIR_VOXELS):
         for side in (1, 2):
-            out[ndimage.binary_dilation(out == side) & free & (out == 0)] = side
+            out[grow_faces(out == side) & free & (out == 0)] = side
     return out
 
 
@@ -195,19 +203,19 @@ def without_foreign(coarse: LabelArray, found: Found, grid: WorkingGrid) -> Labe
             continue
         z, y, x = (slice(max(0, w.start - 4), w.stop + 4) for w in where)
         core = labels[z, y, x] == i
-        piece = ndimage.binary_dilation(core, iterations=2) & tissue[z, y, x]
-        around = ndimage.binary_dilation(piece) & ~piece
+        piece = grow_faces(core, 2) & tissue[z, y, x]
+        around = grow_faces(piece) & ~piece
         if float(found.air[z, y, x][around].mean()) < TOUCHING_SHARE:
             out[z, y, x][piece] = 0
     return out
 
 
-def within_body(coarse: LabelArray, grid: WorkingGrid) -> LabelArray:
+def within_body(coarse: LabelArray, body: BoolArray) -> LabelArray:
     """Pieces that lie mostly within the body: the foam of a table looks like lung."""
     out = coarse.copy()
     labels, n = ndimage.label(coarse > 0)
     sizes = np.bincount(labels.ravel(), minlength=n + 1)
-    inside = np.bincount(labels[among(body_tissue(grid))], minlength=n + 1)
+    inside = np.bincount(labels[among(body)], minlength=n + 1)
     outside = inside < 0.5 * sizes
     outside[0] = False
     out[outside[labels]] = 0
@@ -233,7 +241,7 @@ def without_islands(coarse: LabelArray, grid: WorkingGrid) -> LabelArray:
             z, y, x = (slice(max(0, w.start - 1), w.stop + 1) for w in where)
             wide = (z, y, x)
             piece = labels[wide] == i
-            edge = ndimage.binary_dilation(piece) & ~piece
+            edge = grow_faces(piece) & ~piece
             if (out[wide][edge] == 3 - side).any():
                 out[wide][piece] = 3 - side
             elif not (main[wide] & piece).any() or _airless(grid, wide, piece):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ctlung.arrays import Float32Array
+from ctlung.arrays import Float32Array, bounding_box
 from ctlung.working_grid import WorkingGrid, linear
 
 WIDE_HU = (-1024.0, 400.0)
@@ -18,6 +18,7 @@ SOFT_HU = (-200.0, 250.0)
 """The two windows that the network sees: everything, and soft tissue against soft tissue."""
 
 N_CHANNELS = 2
+NEGLIGIBLE = 0.01
 Spacing = tuple[float, float, float]
 
 
@@ -49,12 +50,28 @@ def to_network_grid(volume: NDArray[Any], spacing_mm: Spacing, voxel_mm: float) 
 
 
 def from_network_grid(volume: Float32Array, voxel_mm: float, grid: WorkingGrid) -> Float32Array:
-    """Values of the network's grid at the voxel centres of a working grid, linear between."""
-    out = volume
+    """Values of the network's grid at the voxel centres of a working grid, linear between.
+
+    0 outside the box of what is not ``NEGLIGIBLE``.
+    """
+    out = np.zeros(grid.hu.shape, np.float32)
+    seen = bounding_box(volume > NEGLIGIBLE, (1, 1, 1))
+    if seen is None:
+        return out
+    part, box = volume[seen], []
     for axis in range(3):
         centres = (np.arange(grid.hu.shape[axis]) + 0.5) * grid.spacing_mm[axis] / voxel_mm - 0.5
-        out = linear(out, axis, centres)
-    return np.asarray(out, dtype=np.float32)
+        centres -= seen[axis].start
+        # At the volume's edge its end values hold on to the edge itself.
+        low = 0.0 if seen[axis].start else -1.0
+        high = part.shape[axis] - (1.0 if seen[axis].stop < volume.shape[axis] else 0.0)
+        within = np.flatnonzero((centres >= low) & (centres <= high))
+        if len(within) == 0:
+            return out
+        box.append(slice(within[0], within[-1] + 1))
+        part = linear(part, axis, centres[within])
+    out[tuple(box)] = part
+    return out
 
 
 def channels(hu: Float32Array) -> Float32Array:

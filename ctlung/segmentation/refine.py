@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from ctlung.arrays import BoolArray, Box, HUArray, LabelArray, bounding_box
-from ctlung.morphology import fill_small_holes
+from ctlung.morphology import fill_small_holes, grow_faces, shrink_faces
 from ctlung.volume import Scan
-from ctlung.working_grid import WorkingGrid, dilate, spread
+from ctlung.working_grid import WorkingGrid, spread
 
 SMOOTH_MM = 1.5
 TISSUE_HU = 40.0
@@ -80,8 +79,8 @@ def _draw(
         mask = coarse == side
         if not mask.any():
             continue
-        inner = spread(ndimage.binary_erosion(mask), grid, box)
-        outer = spread(dilate(mask, 1), grid, box) & ~solids[1 - index]
+        inner = spread(shrink_faces(mask), grid, box)
+        outer = spread(grow_faces(mask), grid, box) & ~solids[1 - index]
         air = hu < air_hu
         lung = inner | (outer & air) | (solids[index] & shape_decides)
         if never is not None:
@@ -104,7 +103,7 @@ def _half_filled(lung: BoolArray, hu: HUArray, border: float) -> BoolArray:
 
     Dense lung is kept: only one layer is asked, and only where it meets what is not lung.
     """
-    surface = lung & _grow_faces(~lung)
+    surface = lung & grow_faces(~lung)
     half: BoolArray = surface & (hu >= border)
     return half
 
@@ -123,21 +122,10 @@ def _smooth_border(labels: LabelArray, steps: int) -> None:
     for side in (1, 2):
         mask = np.pad(labels == side, steps)
         for _ in range(steps):
-            mask = _grow_faces(mask)
+            mask = grow_faces(mask)
         for _ in range(steps):
-            mask = ~_grow_faces(~mask)
+            mask = ~grow_faces(~mask)
         inner = tuple(slice(steps, -steps) for _ in range(3))
         labels[mask[inner] & (labels == 0)] = side
         solid = fill_small_holes(labels == side, HOLE_PIXELS)
         labels[solid & (labels == 0)] = side
-
-
-def _grow_faces(mask: BoolArray) -> BoolArray:
-    out = mask.copy()
-    for axis in range(3):
-        low = [slice(None)] * 3
-        high = [slice(None)] * 3
-        low[axis], high[axis] = slice(None, -1), slice(1, None)
-        out[tuple(low)] |= mask[tuple(high)]
-        out[tuple(high)] |= mask[tuple(low)]
-    return out

@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from ctlung.arrays import BoolArray, FloatArray, LabelArray
-from ctlung.morphology import Spacing, grow, shrink
+from ctlung.morphology import Spacing, grow, shrink, shrink_box
 from ctlung.working_grid import WorkingGrid
 
 MIN_LUNG_ML = 40.0
@@ -37,7 +37,7 @@ def lung_parts(grid: WorkingGrid, air: BoolArray) -> list[tuple[float, BoolArray
     if n == 0:
         return []
     counts = np.bincount(labels.ravel(), minlength=n + 1)
-    deep = ndimage.binary_erosion(air, structure=_box_of(grid, RIM_MM))
+    deep = shrink_box(air, _box_of(grid, RIM_MM))
     darkest = GAS_MEDIAN_SHALLOW_HU if is_shallow(grid) else GAS_MEDIAN_HU
     parts: list[tuple[float, BoolArray]] = []
     least = MIN_LUNG_ML
@@ -65,9 +65,9 @@ def is_shallow(grid: WorkingGrid) -> bool:
     return bool(grid.hu.shape[0] < SHALLOW_SLICES)
 
 
-def _box_of(grid: WorkingGrid, mm: float) -> BoolArray:
+def _box_of(grid: WorkingGrid, mm: float) -> tuple[int, int, int]:
     z, y, x = (2 * v + 1 for v in grid.voxels(mm))
-    return np.ones((1 if is_shallow(grid) else z, y, x), dtype=bool)
+    return 1 if is_shallow(grid) else z, y, x
 
 
 def without_bowel_gas(grid: WorkingGrid, air: BoolArray) -> BoolArray:

@@ -16,6 +16,7 @@ from ctlung.morphology import close, fill_holes, fill_small_holes, grow, open_
 from ctlung.notices import Notice
 from ctlung.segmentation.airways import find_airways, large_airways, midline_mm
 from ctlung.segmentation.body import AIR_HU, air_inside
+from ctlung.segmentation.crop import body_box, cropped, pasted
 from ctlung.segmentation.dense_lung import suspect_lost_lung
 from ctlung.segmentation.refine import native_box, refine
 from ctlung.segmentation.sides import MIN_LUNG_ML, lung_parts, split_sides, without_bowel_gas
@@ -81,6 +82,10 @@ class ThresholdSegmenter:
         Raises:
             NotChestCT: there is no lung-like air in the body.
         """
+        box = body_box(scan, self.working_mm)
+        return pasted(self._segment(cropped(scan, box)), scan, box)
+
+    def _segment(self, scan: Scan) -> Segmentation:
         grid = working_grid(scan, self.working_mm)
         found = self.look(grid)
         coarse = found.lungs
@@ -99,17 +104,23 @@ class ThresholdSegmenter:
         """``behind_warn_percent`` and ``dents_warn_ml``."""
         return self.behind_warn_percent, self.dents_warn_ml
 
-    def look(self, grid: WorkingGrid, sides: LabelArray | None = None) -> Found:
+    def look(
+        self,
+        grid: WorkingGrid,
+        sides: LabelArray | None = None,
+        body: BoolArray | None = None,
+    ) -> Found:
         """Lungs and airways on the working grid.
 
         Args:
             grid: the scan at about ``working_mm``.
             sides: 1 or 2 everywhere, where somebody else has told right from left.
+            body: the body's tissue, where it is known.
 
         Raises:
             NotChestCT: there is no lung-like air in the body.
         """
-        inside = air_inside(grid)
+        inside = air_inside(grid, body)
         lumen = find_airways(grid, inside)
         large = large_airways(lumen, grid)
         airways = grow(large, self.airway_wall_mm, grid.spacing_mm)

@@ -231,7 +231,7 @@ def test_lungs_that_are_given(series: Path, tmp_path: Path) -> None:
     assert report["provenance"]["segmenter"] == "given"
     assert report["provenance"]["weights_sha256"] is None
     (notice,) = [n for n in report["notices"] if n["code"] == "given_lungs"]
-    assert "in seg.dcm; taken were 'Lung R' as right lung, 'Lung L'" in notice["sentence"]
+    assert "given in a file; taken were 'Lung R' as right lung, 'Lung L'" in notice["sentence"]
     assert str(tmp_path) not in result.stdout
     assert not [s for s in (*SECRETS, series_uid(WHO)) if s in result.stdout]
     written = nib.load(tmp_path / "out" / "lungs.nii.gz")

@@ -12,8 +12,12 @@ from ctlung.morphology import (
     fill_holes,
     fill_small_holes,
     grow,
+    grow_faces,
     open_,
+    open_box,
     shrink,
+    shrink_box,
+    shrink_faces,
 )
 
 SPACINGS = [(1.0, 1.0, 1.0), (4.0, 2.0, 2.2), (1.3, 0.7, 0.9)]
@@ -145,3 +149,24 @@ def test_holes_are_those_of_scipy(seed: int) -> None:
 
 
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
+
+
+def test_growing_over_faces() -> None:
+    mask = np.zeros((7, 7, 7), bool)
+    mask[3, 3, 3] = True
+    z, y, x = np.indices(mask.shape)
+    steps = abs(z - 3) + abs(y - 3) + abs(x - 3)
+    np.testing.assert_array_equal(grow_faces(mask, 2), steps <= 2)
+    np.testing.assert_array_equal(grow_faces(mask, 0), mask)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_faces_and_boxes_as_scipy_does_it(seed: int) -> None:
+    mask = _random(seed, 0.8)
+    size = (1, 3, 5)
+    box = np.ones(size, bool)
+    np.testing.assert_array_equal(grow_faces(mask, 2), ndimage.binary_dilation(mask, iterations=2))
+    np.testing.assert_array_equal(shrink_faces(mask), ndimage.binary_erosion(mask))
+    np.testing.assert_array_equal(shrink_faces(mask, 2), ndimage.binary_erosion(mask, iterations=2))
+    np.testing.assert_array_equal(shrink_box(mask, size), ndimage.binary_erosion(mask, box))
+    np.testing.assert_array_equal(open_box(mask, size), ndimage.binary_opening(mask, box))
