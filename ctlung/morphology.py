@@ -96,16 +96,18 @@ def _neighbours() -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
 
 
 def shrink_box(mask: BoolArray, size: tuple[int, int, int]) -> BoolArray:
-    """Erosion with a box of ``size`` voxels (odd); beyond the volume there is no mask."""
+    """Erosion with a box of ``size`` voxels; beyond the volume there is no mask."""
     out = ndimage.minimum_filter(mask.view(np.uint8), size, mode="constant", cval=0)
     return out.view(bool)
 
 
 def open_box(mask: BoolArray, size: tuple[int, int, int]) -> BoolArray:
-    """Opening with a box of ``size`` voxels (odd); beyond the volume there is no mask."""
+    """Opening with a box of ``size`` voxels; beyond the volume there is no mask."""
     core = shrink_box(mask, size).view(np.uint8)
-    out: BoolArray = ndimage.maximum_filter(core, size, mode="constant", cval=0).view(bool)
-    return out
+    # Of an even box the middle lies beside the centre: there and back by the same half voxel.
+    back = tuple(-1 if n % 2 == 0 else 0 for n in size)
+    out = ndimage.maximum_filter(core, size, mode="constant", cval=0, origin=back)
+    return out.view(bool)
 
 
 _IN_PLANE = np.zeros((3, 3, 3), dtype=bool)

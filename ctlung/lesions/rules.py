@@ -14,7 +14,7 @@ from scipy import ndimage
 from ctlung.arrays import BoolArray, Box, bounding_box
 from ctlung.lesions.border import lesion_labels
 from ctlung.lesions.tubes import bright_tubes
-from ctlung.morphology import distance_outside, grow
+from ctlung.morphology import distance_outside, grow, open_box
 from ctlung.settings import Settings
 from ctlung.vocabulary import LESION_LABELS
 from ctlung.volume import Anatomy, LabelMap, Scan
@@ -79,7 +79,7 @@ def _where(
     vessels = bright_tubes(hu, spacing, bright) | (bright & (hu > CONTRAST_VESSEL_HU))
     vessels = _real_vessels(vessels, dense, grid)
     free = dense & ~grow(vessels, VESSEL_MARGIN_MM, spacing)
-    thick = ndimage.binary_opening(free, structure=_cube(grid, THICKNESS_MM))
+    thick = open_box(free, _cube(grid, THICKNESS_MM))
     if not thick.any():
         return thick
     # The depth is asked of the opened shape: what only lines the surface is rim, not lesion.
@@ -94,7 +94,7 @@ def _where(
 
 def _real_vessels(tubes: BoolArray, dense: BoolArray, grid: WorkingGrid) -> BoolArray:
     """Tubes that stand in aerated lung; inside a larger opacity they cannot be told apart."""
-    thick = ndimage.binary_opening(dense, structure=_cube(grid, 2.5 * THICKNESS_MM))
+    thick = open_box(dense, _cube(grid, 2.5 * THICKNESS_MM))
     return tubes & ~thick
 
 
@@ -110,7 +110,7 @@ def _deep_enough(
     return kept
 
 
-def _cube(grid: WorkingGrid, mm: float) -> BoolArray:
+def _cube(grid: WorkingGrid, mm: float) -> tuple[int, int, int]:
     z, y, x = (max(1, round(mm / s)) for s in grid.spacing_mm)
     # A single slice has no neighbours to be thick in.
-    return np.ones((1 if grid.hu.shape[0] == 1 else z, y, x), dtype=bool)
+    return 1 if grid.hu.shape[0] == 1 else z, y, x

@@ -27,7 +27,7 @@ from ctlung.writing.headline import (
     region_table,
     short_notice,
 )
-from ctlung.writing.planes import Plane, choose_planes
+from ctlung.writing.planes import Plane, choose_planes, count
 
 WINDOW_LEVEL_HU, WINDOW_WIDTH_HU = -600, 1500
 WIDTH_PX = 2400
@@ -110,8 +110,10 @@ def _fitting(
 ) -> tuple[list[_Spot], float]:
     """The layout that leaves the least of the canvas black beside a panel of that height."""
     best: tuple[float, list[_Spot], float] | None = None
+    counts = count(lungs, lesions)
     for most, in_a_row in _LAYOUTS:
-        spots, height = _arrange(*choose_planes(scan, lungs, lesions, report, most), in_a_row)
+        planes = choose_planes(scan, lungs, lesions, report, most, counts)
+        spots, height = _arrange(*planes, in_a_row)
         short = panel_height - height
         black = short * (WIDTH_PX - _PANEL_PX) if short > 0 else -short * _PANEL_PX
         if best is None or black < best[0]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ctlung.arrays import Box, HUArray, IntArray, LabelArray, bounding_box
+from ctlung.arrays import BoolArray, Box, HUArray, IntArray, LabelArray, bounding_box
 from ctlung.geometry import Geometry
 from ctlung.records import ScanReport
 from ctlung.volume import LabelMap, Scan
@@ -72,8 +72,52 @@ class _Volume:
         return from_head
 
 
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """How many voxels each plane holds.
+
+    Attributes:
+        box: around the lungs.
+        lesion_z, lesion_y: of lesion, by slice and by coronal plane.
+        sides: of lung and of lesion in it, by sagittal plane, for each lung that is there.
+    """
+
+    box: Box | None
+    lesion_z: IntArray
+    lesion_y: IntArray
+    sides: tuple[tuple[IntArray, IntArray], ...]
+
+
+def count(lungs: LabelMap, lesions: LabelMap) -> Counts:
+    """One look at the volume, for any number of :func:`choose_planes`."""
+    box = bounding_box(lungs.labels > 0)
+    if box is None:
+        depth, height, _ = lungs.labels.shape
+        return Counts(None, np.zeros(depth, np.int64), np.zeros(height, np.int64), ())
+    lung, lesion = lungs.labels[box], lesions.labels[box] > 0
+    shape = lungs.labels.shape
+    sides = []
+    for label in (1, 2):
+        inside = lung == label
+        if inside.any():
+            sides.append(
+                (
+                    _profile(inside, 2, box, shape),
+                    _profile(inside & lesion, 2, box, shape),
+                )
+            )
+    return Counts(
+        box, _profile(lesion, 0, box, shape), _profile(lesion, 1, box, shape), tuple(sides)
+    )
+
+
 def choose_planes(
-    scan: Scan, lungs: LabelMap, lesions: LabelMap, report: ScanReport, most_axial: int = 8
+    scan: Scan,
+    lungs: LabelMap,
+    lesions: LabelMap,
+    report: ScanReport,
+    most_axial: int = 8,
+    counts: Counts | None = None,
 ) -> tuple[tuple[Plane, ...], tuple[Plane, ...]]:
     """Up to ``most_axial`` axial planes, and three coronal with two sagittal ones.
 
@@ -81,17 +125,18 @@ def choose_planes(
     most lesion is taken, and the slice of the largest inflammatory area is always among them.
     Too few slices give no coronal or sagittal planes.
     """
-    box = _padded(bounding_box(lungs.labels > 0), scan.geometry)
+    counts = counts or count(lungs, lesions)
+    box = _padded(counts.box, scan.geometry)
     volume = _Volume(scan, lungs, lesions, box, _rows_from_head(scan.geometry, box[0]))
-    lung_box = bounding_box(lungs.labels > 0) or box
-    largest = _largest_slice(report, lesions)
-    axial = _spread(lung_box[0], most_axial, _profile(lesions.labels > 0, 0), largest)
+    lung_box = counts.box or box
+    largest = _largest_slice(report, counts.lesion_z)
+    axial = _spread(lung_box[0], most_axial, counts.lesion_z, largest)
     across = tuple(_plane(volume, "axial", k, largest=k == largest) for k in axial)
     if scan.geometry.shape[0] < _SHORTEST_STACK:
         return across, ()
-    coronal = _spread(lung_box[1], 3, _profile(lesions.labels > 0, 1))
+    coronal = _spread(lung_box[1], 3, counts.lesion_y)
     views: list[tuple[Kind, int]] = [("coronal", k) for k in coronal]
-    views += [("sagittal", k) for k in _one_in_each_lung(lungs, lesions)]
+    views += [("sagittal", k) for k in _one_in_each_lung(counts.sides)]
     dz = scan.geometry.spacing_mm[0]
     levels = tuple((volume.z_rows.index(k) + 0.5) * dz for k in axial if k in volume.z_rows)
     along = (_plane(volume, kind, k) for kind, k in views)
@@ -118,19 +163,20 @@ def _rows_from_head(geometry: Geometry, part: slice) -> tuple[int, ...]:
     return tuple(int(k) + part.start for k in nearest)
 
 
-def _largest_slice(report: ScanReport, lesions: LabelMap) -> int | None:
+def _largest_slice(report: ScanReport, areas: IntArray) -> int | None:
     """What the report says; nothing where it withholds the area."""
     try:
         value = report.value("lesion_area_max_slice")
     except KeyError:
-        areas = _profile(lesions.labels > 0, 0)
         return int(areas.argmax()) if areas.any() else None
     return None if value is None else int(value)
 
 
-def _profile(mask: np.ndarray[Any, Any], axis: int) -> IntArray:
+def _profile(part: BoolArray, axis: int, box: Box, shape: tuple[int, ...]) -> IntArray:
+    """Voxels of each plane of the volume, of which ``part`` is the content of ``box``."""
     others = tuple(a for a in range(3) if a != axis)
-    counts: IntArray = np.count_nonzero(mask, axis=others).astype(np.int64)
+    counts = np.zeros(shape[axis], np.int64)
+    counts[box[axis]] = np.count_nonzero(part, axis=others)
     return counts
 
 
@@ -149,15 +195,10 @@ def _spread(part: slice, count: int, weight: IntArray, always: int | None = None
     return sorted(set(chosen))
 
 
-def _one_in_each_lung(lungs: LabelMap, lesions: LabelMap) -> list[int]:
+def _one_in_each_lung(sides: tuple[tuple[IntArray, IntArray], ...]) -> list[int]:
     """For each side the sagittal plane with the most lesion, else with the most lung."""
     columns = []
-    for label in (1, 2):
-        inside = lungs.labels == label
-        if not inside.any():
-            continue
-        lung = _profile(inside, 2)
-        lesion = _profile(inside & (lesions.labels > 0), 2)
+    for lung, lesion in sides:
         enough = np.where(lung >= 0.5 * lung.max(), lesion, 0)
         columns.append(int(enough.argmax() if enough.any() else lung.argmax()))
     return columns
