@@ -27,7 +27,8 @@ def view(
     _gas(hu, labels, rng)
     _bowel(hu, labels, rng)
     _table(hu, labels, rng)
-    _contrast(hu, labels, rng)
+    _unenhanced(hu, rng)
+    _contrast(hu, rng)
     hu = _scanner(hu, rng)
     _field(hu, labels, weight, rng)
     return hu, labels, weight
@@ -160,7 +161,22 @@ def _table(hu: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> None
     slab[free] = rng.uniform(-960, -450) + rng.normal(0, 15, int(free.sum()))
 
 
-def _contrast(hu: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> None:
+def _unenhanced(hu: np.ndarray, rng: np.random.Generator) -> None:
+    """As if no contrast agent had been given: all but bone as dense as muscle.
+
+    Nearly all scans without drawn lungs are enhanced. Without this, what is dense but not bright
+    is consolidation there, and the aorta of an unenhanced patient is taken for it.
+    """
+    if rng.random() < 0.4:
+        return
+    level, bone = float(rng.uniform(30, 60)), float(rng.uniform(180, 340))
+    left = float(rng.uniform(0, 0.15))
+    above = np.maximum(hu - np.float32(level), 0)
+    soft = np.minimum(above, np.float32(bone - level))
+    hu -= np.float32(1 - left) * soft
+
+
+def _contrast(hu: np.ndarray, rng: np.random.Generator) -> None:
     if rng.random() < 0.5:
         hu += np.float32(rng.uniform(-12, 12))
     if rng.random() < 0.5:
