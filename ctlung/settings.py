@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Band:
-    """Half-open band of CT numbers, ``lower <= HU < upper``; ``None`` is open-ended."""
-
-    name: str
-    lower_hu: int | None
-    upper_hu: int | None
+from ctlung.bands import OWN_EDGES
 
 
 @dataclass(frozen=True)
@@ -40,6 +34,7 @@ class Settings:
     min_lesion_ml_null: float = 0.1
     min_lesion_ml_warn: float = 1.0
     min_region_ml: float = 50.0
+    min_tissue_g: float = 1.0
     min_density_shape_voxels: int = 1000
     min_lung_slices: int = 5
 
@@ -103,6 +98,14 @@ class Settings:
     max_zip_members: int = 20_000
     max_zip_bytes: int = 8_000_000_000
     max_zip_ratio: float = 200.0
+
+    def __post_init__(self) -> None:
+        for dense in (OWN_EDGES[-1], "consolidation_upper_contrast_hu"):
+            for lower, upper in pairwise((*OWN_EDGES[:-1], dense)):
+                low, high = getattr(self, lower), getattr(self, upper)
+                # Bands whose edges cross would count a voxel twice.
+                if low > high:
+                    raise ValueError(f"{lower} ({low}) lies above {upper} ({high})")
 
     def overrides(self) -> dict[str, Any]:
         """The fields that differ from the defaults, by name."""

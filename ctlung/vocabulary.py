@@ -5,262 +5,50 @@ One source for the names in Python, JSON, CSV, documentation and pictures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Final
 
+from ctlung.bands import BANDS
+from ctlung.measures import MEASURES as MEASURES  # noqa: PLC0414 (so re-exported)
+from ctlung.measures import Measure as Measure  # noqa: PLC0414
+
 RESEARCH_USE: Final = "For research use only. Not a medical device."
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One measure: its name, unit, decimals in tables for people, definition and source."""
-
-    name: str
-    title: str
-    unit: str
-    decimals: int
-    definition: str
-    source: str
-    undefined: str
-
-
-def _m(
-    name: str, title: str, unit: str, decimals: int, definition: str, source: str, undefined: str
-) -> tuple[str, Measure]:
-    return name, Measure(name, title, unit, decimals, definition, source, undefined)
-
-
-_VOLUME = "one slice, a lung cut off, missing slices"
-_FEW = "fewer than 20 lesion voxels or less than 0.1 ml"
-
-MEASURES: Final = MappingProxyType(
-    dict(
-        [
-            _m(
-                "lung_volume_ml",
-                "lung volume",
-                "ml",
-                0,
-                "Volume of all lung voxels, airways left out, consolidation left in.",
-                "FIELD 2.3",
-                _VOLUME,
-            ),
-            _m(
-                "lung_volume_measured_ml",
-                "lung volume in view",
-                "ml",
-                0,
-                "The part of the lung that the scan shows; equals lung_volume_ml when complete.",
-                "FIELD 5 coverage",
-                "one slice",
-            ),
-            _m(
-                "lesion_volume_ml",
-                "volume of the inflammatory area",
-                "ml",
-                0,
-                "Volume of all lesion voxels (ground-glass and consolidation).",
-                "FIELD 1.1",
-                _VOLUME,
-            ),
-            _m(
-                "lesion_volume_measured_ml",
-                "lesion volume in view",
-                "ml",
-                0,
-                "Lesion volume in the part of the lung that the scan shows.",
-                "FIELD 5 coverage",
-                "one slice",
-            ),
-            _m(
-                "lesion_percent",
-                "inflammatory area, percent of lung",
-                "%",
-                1,
-                "100 x lesion volume / lung volume of the same region.",
-                "FIELD 2.3 (PO, Chaganti 2020)",
-                _VOLUME + ", region under 50 ml",
-            ),
-            _m(
-                "ground_glass_volume_ml",
-                "ground-glass volume",
-                "ml",
-                0,
-                "Volume of lesion voxels labelled ground-glass.",
-                "FIELD 2.2",
-                _VOLUME,
-            ),
-            _m(
-                "consolidation_volume_ml",
-                "consolidation volume",
-                "ml",
-                0,
-                "Volume of lesion voxels labelled consolidation.",
-                "FIELD 2.2",
-                _VOLUME,
-            ),
-            _m(
-                "lesion_area_max_cm2",
-                "largest inflammatory area in a slice",
-                "cm2",
-                1,
-                "Largest lesion area in any one slice of the region.",
-                "FIELD 1.1",
-                "no slice of the region can be measured",
-            ),
-            _m(
-                "lesion_area_max_slice",
-                "slice of the largest area",
-                "slice",
-                0,
-                "Number of that slice, counted from 0 at the feet.",
-                "FIELD 1.1",
-                "no lesion",
-            ),
-            _m(
-                "lesion_area_max_position_mm",
-                "position of the largest area",
-                "mm",
-                1,
-                "Position of that slice along the slice normal.",
-                "FIELD 1.1",
-                "no lesion",
-            ),
-            _m(
-                "lesion_area_max_percent",
-                "largest area, percent of lung in that slice",
-                "%",
-                1,
-                "100 x lesion area / lung area in the slice of the largest area.",
-                "FIELD 1.1",
-                "no lesion",
-            ),
-            _m(
-                "ct_number_lesion_hu",
-                "CT number of the inflammatory area",
-                "HU",
-                1,
-                "Mean HU over the lesion voxels of this scan.",
-                "FIELD 1.2",
-                _FEW,
-            ),
-            _m(
-                "ct_number_lesion_sd_hu",
-                "SD in the inflammatory area",
-                "HU",
-                1,
-                "Population standard deviation (ddof 0) over the lesion voxels.",
-                "FIELD 2.4",
-                _FEW,
-            ),
-            _m(
-                "ct_number_lesion_median_hu",
-                "median in the inflammatory area",
-                "HU",
-                1,
-                "Weighted median over the lesion voxels.",
-                "FIELD 2.4",
-                _FEW,
-            ),
-            _m(
-                "ct_number_lesion_perc10_hu",
-                "10th percentile in the inflammatory area",
-                "HU",
-                1,
-                "Smallest HU whose cumulative weight reaches 10 %.",
-                "FIELD 2.4",
-                _FEW,
-            ),
-            _m(
-                "ct_number_lesion_perc90_hu",
-                "90th percentile in the inflammatory area",
-                "HU",
-                1,
-                "Smallest HU whose cumulative weight reaches 90 %.",
-                "FIELD 2.4",
-                _FEW,
-            ),
-            _m(
-                "lung_mean_hu",
-                "mean lung density (MLD)",
-                "HU",
-                1,
-                "Mean HU over the lung voxels.",
-                "FIELD 2.4",
-                "fewer than 20 lung voxels",
-            ),
-            _m(
-                "lung_sd_hu",
-                "SD of the lung",
-                "HU",
-                1,
-                "Population standard deviation (ddof 0) over the lung voxels.",
-                "FIELD 2.4",
-                "fewer than 1000 lung voxels",
-            ),
-            _m(
-                "lung_median_hu",
-                "median of the lung",
-                "HU",
-                1,
-                "Weighted median over the lung voxels.",
-                "FIELD 2.4",
-                "fewer than 1000 lung voxels",
-            ),
-            _m(
-                "lung_perc10_hu",
-                "10th percentile of the lung",
-                "HU",
-                1,
-                "Smallest HU whose cumulative weight reaches 10 %.",
-                "FIELD 2.4",
-                "fewer than 1000 lung voxels",
-            ),
-            _m(
-                "lung_perc90_hu",
-                "90th percentile of the lung",
-                "HU",
-                1,
-                "Smallest HU whose cumulative weight reaches 90 %.",
-                "FIELD 2.4",
-                "fewer than 1000 lung voxels",
-            ),
-            _m(
-                "dense_ml",
-                "lung voxels above the lesion bands",
-                "ml",
-                1,
-                "Volume of lung voxels at or above the upper edge of consolidation: calcium, "
-                "contrast, bone leak. A quality figure, not a lesion.",
-                "FIELD 2.2",
-                _VOLUME,
-            ),
-        ]
-    )
-)
 
 LESION_MEASURES: Final = tuple(
     n
     for n in MEASURES
     if n.startswith(("lesion_", "ct_number_", "ground_glass_", "consolidation_"))
-)
-VOLUME_MEASURES: Final = (
-    "lung_volume_ml",
-    "lesion_volume_ml",
-    "lesion_percent",
-    "ground_glass_volume_ml",
-    "consolidation_volume_ml",
-    "dense_ml",
+    or n == "high_opacity_percent"
 )
 MEASURED_PART: Final = ("lung_volume_measured_ml", "lesion_volume_measured_ml")
+AMOUNT_MEASURES: Final = tuple(
+    n for n, m in MEASURES.items() if m.unit in ("ml", "g") and n not in MEASURED_PART
+)
+"""Amounts of the whole region: they need all of it in view, slice by slice."""
+SHARE_MEASURES: Final = ("lesion_percent", "high_opacity_percent", "lesion_mass_percent")
+"""Shares that are read as those of the whole region. Bands, ratios and density are not."""
+VOLUME_MEASURES: Final = AMOUNT_MEASURES + SHARE_MEASURES
+ADDITIVE_MEASURES: Final = (
+    *(n for n in AMOUNT_MEASURES if n != "gas_volume_ml"),
+    *MEASURED_PART,
+)
+"""What a region has is the sum of what its parts have. Not so for gas, where a part is denser
+than water."""
 AREA_MEASURES: Final = (
     "lesion_area_max_cm2",
     "lesion_area_max_slice",
     "lesion_area_max_position_mm",
     "lesion_area_max_percent",
 )
-TAIL_MEASURES: Final = tuple(n for n in MEASURES if n.endswith(("perc10_hu", "perc90_hu", "sd_hu")))
+BAND_MEASURES: Final = tuple(n for band in BANDS for n in band.measures)
+TAIL_MEASURES: Final = (
+    *(n for n in MEASURES if n.endswith(("perc10_hu", "perc15_hu", "perc90_hu", "sd_hu"))),
+    "perc15_density_g_l",
+    "lung_skewness",
+    "lung_kurtosis_excess",
+    *(n for band in BANDS if band.tail for n in band.measures),
+)
 GROUPS: Final = MappingProxyType(
     {
         "all": tuple(MEASURES),
@@ -268,6 +56,7 @@ GROUPS: Final = MappingProxyType(
         "volumes": VOLUME_MEASURES,
         "volumes_and_parts": VOLUME_MEASURES + MEASURED_PART,
         "areas": AREA_MEASURES,
+        "bands": BAND_MEASURES,
         "tails": TAIL_MEASURES,
     }
 )
@@ -303,6 +92,8 @@ REASONS: Final = MappingProxyType(
         "lesion_small": "the lesion has fewer than 20 voxels or less than 0.1 ml",
         "region_small": "the region holds less than 50 ml of lung",
         "few_voxels": "too few voxels for this statistic",
+        "one_value": "all voxels have the same CT number",
+        "little_tissue": "the region holds less than 1 g of tissue",
         "single_slice": "one slice has no volume",
         "few_slices": "the lung is seen in fewer than 5 slices",
     }
@@ -369,6 +160,7 @@ EXIT_PARTIAL: Final = 3
 EXIT_INTERRUPTED: Final = 130
 
 
+@cache
 def expand(names: tuple[str, ...]) -> frozenset[str]:
     """Names of measures and groups to the set of measures that they mean."""
     found: set[str] = set()

@@ -23,9 +23,14 @@ MEASURES_FILE = ROOT / "docs" / "measures.md"
 
 HEAD = """# Measures, words and files
 
-Made by `python scripts/make_docs.py` from `ctlung/vocabulary.py`, `ctlung/settings.py` and
-`ctlung/records.py`; change those, not this file. `FIELD` is the project's collection of
-definitions and their sources.
+Made by `python scripts/make_docs.py` from `ctlung/measures.py`, `ctlung/bands.py`,
+`ctlung/vocabulary.py`, `ctlung/settings.py` and `ctlung/records.py`; change those, not this file.
+`FIELD` is the project's collection of definitions and their sources; of a source, `[v]` was
+checked, `[m]` is as far as known, `[d]` was decided for ctlung.
+
+Unit `1` is a pure number. `v` is the volume of a voxel, `V` that of a set of voxels, `m2` to `m4`
+are central moments. A band of CT numbers is not a lesion: vessels, airway walls and dependent
+lung fall into the dense ones, so none of them is 0 in health.
 
 A measure that is undefined is `null` (an empty cell in CSV) and carries a reason: one of the
 reasons below, or the code of the notice that withholds it. It is never 0, -1 or NaN. No lesion

@@ -465,6 +465,9 @@ def test_shallow_breath_withholds_lesions_not_lungs() -> None:
     assert report["lesion_volume_ml"].reason == "inspiration"
     assert report["ct_number_lesion_hu"].reason == "inspiration"
     assert report["lesion_area_max_cm2"].reason == "inspiration"
+    assert report["band_ground_glass_percent"].reason == "inspiration"
+    assert report["laa_950_percent"].reason == "inspiration"
+    assert report.value("lung_weight_g") is not None
     assert report.value("lung_volume_ml") is not None
     assert report.lesions == ()
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "ctlung"
 FLOORS = (
-    ("errors", "vocabulary", "arrays", "version"),
+    ("errors", "vocabulary", "measures", "bands", "arrays", "version"),
     ("geometry", "notices", "volume", "settings", "identity", "morphology"),
     ("records", "working_grid"),
     (

@@ -84,4 +84,7 @@ def settings_from(overrides: list[str]) -> Settings:
             raise typer.BadParameter(
                 f"{name} takes a number, not {value!r}, as in {name}={getattr(Settings(), name)}"
             ) from None
-    return replace(Settings(), **chosen)  # type: ignore[arg-type]
+    try:
+        return replace(Settings(), **chosen)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None

@@ -44,8 +44,8 @@ def analyze(
             code as its reason. The scan's own notices count too.
         settings: limits; the defaults of FIELD if not given.
         provenance: how the masks came about.
-        dense_from_hu: lower edge of ``dense_ml``; by default the upper edge of consolidation,
-            200 HU if a notice says that contrast agent was given.
+        dense_from_hu: lower edge of ``dense_ml`` and of the band dense; by default the upper edge
+            of consolidation, 200 HU if a notice says that contrast agent was given.
         lobes: 1 lul, 2 lll, 3 rul, 4 rml, 5 rll; on the scan's grid. With them the report has
             the regions ``vocabulary.LOBES`` after the others. A lobe is what of it lies in the
             lung of its own side; what it has outside is left out, and lung without a lobe is in
@@ -58,7 +58,8 @@ def analyze(
 
     Raises:
         GeometryMismatch: a label map does not lie on the scan's grid.
-        ValueError: labels other than those named above.
+        ValueError: labels other than those named above; ``dense_from_hu`` below the lower edge of
+            consolidation.
 
     Source: FIELD 1.1, 1.2, 2.2 to 2.4, 3.4, 3.7, 5.
     """
@@ -112,6 +113,11 @@ def _context(
         contrast = any(n.code == "contrast" for n in told)
         dense_from_hu = (
             limits.consolidation_upper_contrast_hu if contrast else limits.consolidation_upper_hu
+        )
+    if dense_from_hu < limits.consolidation_lower_hu:
+        raise ValueError(
+            f"dense_from_hu ({dense_from_hu}) lies below consolidation_lower_hu "
+            f"({limits.consolidation_lower_hu})"
         )
     lung_slices = int(np.count_nonzero(lungs.slice_counts.sum(axis=1)))
     return Context(scan.geometry, limits, withheld.withholding(told), lung_slices, dense_from_hu)

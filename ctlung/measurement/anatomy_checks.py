@@ -62,8 +62,9 @@ def _trachea(scan: Scan, airways: BoolArray | None, settings: Settings) -> tuple
                 "null" if null else "warn",
                 f"Noise in the trachea is {noise:.0f} HU: "
                 + (
-                    "lesions found by density and percentiles are withheld; use a soft-kernel "
-                    "or thicker series of the same scan."
+                    "lesions found by density, percentiles, and the shares of lung at the low "
+                    "and high end (LAA, HAA) are withheld; use a soft-kernel or thicker series of "
+                    "the same scan."
                     if null
                     else "small or faint lesions may be wrong."
                 ),
@@ -123,12 +124,12 @@ def _inspiration(grid: WorkingGrid, lungs: BoolArray, settings: Settings) -> tup
                 "inspiration",
                 "null",
                 f"Only {ml:.0f} ml of aerated lung lie more than 5 mm inside the surface: there "
-                "is no healthy lung to tell lesions from, and those found by density are "
-                "withheld.",
+                "is no healthy lung to tell lesions from; those found by density, and the "
+                "bands, are withheld.",
                 measured=ml,
                 limit=settings.inspiration_reference_min_ml,
                 unit="ml",
-                affects=("lesions",),
+                affects=("lesions", "bands"),
             ),
         )
     mean = float(grid.hu[box][inner].mean())
@@ -143,14 +144,14 @@ def _inspiration(grid: WorkingGrid, lungs: BoolArray, settings: Settings) -> tup
             f"Aerated lung has {mean:.0f} HU; a full breath gives -870 to -800: the scan was "
             "taken in shallow breath, where normal lung is as dense as ground-glass. "
             + (
-                "Lesions found by density are withheld."
+                "Lesions found by density, and the bands, are withheld."
                 if null
-                else "Lesions may be overestimated."
+                else "Lesions and the bands of dense lung may be overestimated."
             ),
             measured=mean,
             limit=settings.inspiration_null_hu if null else settings.inspiration_warn_hu,
             unit="HU",
-            affects=("lesions",),
+            affects=("lesions", "bands"),
         ),
     )
 

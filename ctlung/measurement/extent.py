@@ -51,3 +51,19 @@ def largest_area(region: RegionTally, withheld: Collection[int] = ()) -> Largest
         return None if lesion.any() else LargestArea(None, 0.0, None, 0)
     area = n * region.pixel_area_mm2 / 100.0
     return LargestArea(k, area, 100.0 * n / int(lung[k]), n)
+
+
+def consolidation_fraction(region: RegionTally) -> float | None:
+    """Consolidation's share of the lesions: V(labelled consolidation) / V(lesion), 0 to 1.
+
+    Args:
+        region: counts of the region.
+
+    Returns:
+        ``None`` without lesion.
+
+    Source: FIELD 2.3. Trap: by label, not by band, for the border of a consolidation averages
+    into ground-glass; and it rises while lungs heal, for ground-glass clears first (FIELD 1.4).
+    """
+    lesion = region.volume_ml(GROUND_GLASS, CONSOLIDATION)
+    return region.volume_ml(CONSOLIDATION) / lesion if lesion > 0.0 else None

@@ -5,18 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ctlung.bands import BANDS, HIGH_OPACITY, OWN_EDGES
 from ctlung.geometry import Geometry
-from ctlung.measurement import withheld
-from ctlung.measurement.density import Density, density
-from ctlung.measurement.extent import LargestArea, largest_area
+from ctlung.measurement import mass, withheld
+from ctlung.measurement.band_extent import band_ml, band_percent, high_opacity_percent
+from ctlung.measurement.density import density, perc15_density_g_l, shape
+from ctlung.measurement.extent import LargestArea, consolidation_fraction, largest_area
 from ctlung.measurement.tally import CONSOLIDATION, GROUND_GLASS, RegionTally
 from ctlung.notices import Notice
 from ctlung.records import Measurement
 from ctlung.settings import Settings
 from ctlung.vocabulary import MEASURED_PART, MEASURES, THIRDS, VOLUME_MEASURES
-from ctlung.volume import HU_MIN
 
 LESION = (GROUND_GLASS, CONSOLIDATION)
+CT_NUMBERS = (
+    "ct_number_lesion_hu",
+    "ct_number_lesion_sd_hu",
+    "ct_number_lesion_median_hu",
+    "ct_number_lesion_perc10_hu",
+    "ct_number_lesion_perc90_hu",
+)
+LUNG_SHAPE = (
+    "lung_sd_hu",
+    "lung_median_hu",
+    "lung_perc10_hu",
+    "lung_perc15_hu",
+    "lung_perc90_hu",
+    "perc15_density_g_l",
+    "lung_skewness",
+    "lung_kurtosis_excess",
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +60,12 @@ class Context:
         """Whether the scan is one slice, which has no volume."""
         return self.geometry.shape[0] == 1
 
+    @property
+    def own_edges_hu(self) -> dict[str, int]:
+        """Edges of ctlung's own bands on this scan, by the name of their setting."""
+        edges: dict[str, int] = {name: getattr(self.settings, name) for name in OWN_EDGES}
+        return {**edges, OWN_EDGES[-1]: self.dense_from_hu}
+
 
 @dataclass(frozen=True)
 class _Found:
@@ -63,6 +87,8 @@ def measure_region(name: str, region: RegionTally, context: Context) -> tuple[Me
         **_areas(name, region, context),
         **_lesion_density(region, context),
         **_lung_density(region, context.settings),
+        **_masses(region, context),
+        **_bands(region, context),
     }
     empty = region.n_voxels() == 0
     measurements = []
@@ -92,20 +118,32 @@ def _reason(measure: str, region: str, empty: bool, context: Context) -> str | N
 def _volumes(region: RegionTally, context: Context) -> dict[str, _Found]:
     lung, lesion = region.volume_ml(), region.volume_ml(*LESION)
     n_lung, n_lesion = region.n_voxels(), region.n_voxels(*LESION)
-    dense = region.histogram()[context.dense_from_hu - HU_MIN :].sum()
-    percent = _Found(None, "region_small", n_lung)
-    if lung > 0.0 and lung >= context.settings.min_region_ml:
+    dense = band_ml(region.volumes_ml(), context.dense_from_hu, None)
+    percent = opacity = _Found(None, "region_small", n_lung)
+    if not _is_small(region, context):
         percent = _Found(100.0 * lesion / lung, None, n_lung)
+        edges = HIGH_OPACITY.edges_hu({})
+        high = high_opacity_percent(region.volumes_ml(*LESION), region.volumes_ml(), *edges)
+        opacity = _Found(high, None, n_lung)
+    fraction = consolidation_fraction(region)
     return {
         "lung_volume_ml": _Found(lung, None, n_lung),
         "lung_volume_measured_ml": _Found(lung, None, n_lung),
         "lesion_volume_ml": _Found(lesion, None, n_lesion),
         "lesion_volume_measured_ml": _Found(lesion, None, n_lesion),
         "lesion_percent": percent,
+        "high_opacity_percent": opacity,
         "ground_glass_volume_ml": _of_tissue(region, GROUND_GLASS),
         "consolidation_volume_ml": _of_tissue(region, CONSOLIDATION),
-        "dense_ml": _Found(float(dense) * region.pixel_area_mm2 / 1000.0, None, n_lung),
+        "consolidation_fraction": _Found(fraction, None if n_lesion else "no_lesion", n_lesion),
+        "dense_ml": _Found(dense, None, n_lung),
     }
+
+
+def _is_small(region: RegionTally, context: Context) -> bool:
+    """Whether there is too little lung for a share of it (FIELD 2.3)."""
+    lung = region.volume_ml()
+    return lung <= 0.0 or lung < context.settings.min_region_ml
 
 
 def _of_tissue(region: RegionTally, tissue: int) -> _Found:
@@ -143,18 +181,12 @@ def _area_values(largest: LargestArea | None, geometry: Geometry) -> Sequence[fl
 
 def _lesion_density(region: RegionTally, context: Context) -> dict[str, _Found]:
     n = region.n_voxels(*LESION)
-    names = (
-        "ct_number_lesion_hu",
-        "ct_number_lesion_sd_hu",
-        "ct_number_lesion_median_hu",
-        "ct_number_lesion_perc10_hu",
-        "ct_number_lesion_perc90_hu",
-    )
     reason = _too_little(n, region.volume_ml(*LESION), context)
     if reason is not None:
-        return dict.fromkeys(names, _Found(None, reason, n))
-    values = _listed(density(region.histogram(*LESION)))
-    return {name: _Found(value, None, n) for name, value in zip(names, values, strict=True)}
+        return dict.fromkeys(CT_NUMBERS, _Found(None, reason, n))
+    d = density(region.histogram(*LESION))
+    values = (d.mean, d.sd, d.median, d.perc10, d.perc90)
+    return {name: _Found(value, None, n) for name, value in zip(CT_NUMBERS, values, strict=True)}
 
 
 def _too_little(n: int, volume_ml: float, context: Context) -> str | None:
@@ -167,16 +199,61 @@ def _too_little(n: int, volume_ml: float, context: Context) -> str | None:
 
 def _lung_density(region: RegionTally, settings: Settings) -> dict[str, _Found]:
     n = region.n_voxels()
-    names = ("lung_mean_hu", "lung_sd_hu", "lung_median_hu", "lung_perc10_hu", "lung_perc90_hu")
-    if n < settings.min_voxels_null:
-        return dict.fromkeys(names, _Found(None, "few_voxels", n))
-    few = n < settings.min_density_shape_voxels
+    few = _Found(None, "few_voxels", n)
+    if n < max(1, settings.min_voxels_null):
+        return dict.fromkeys(("lung_mean_hu", *LUNG_SHAPE), few)
+    weights = region.histogram()
+    d = density(weights)
+    mean = {"lung_mean_hu": _Found(d.mean, None, n)}
+    if _too_few_for_shape(n, settings):
+        return {**mean, **dict.fromkeys(LUNG_SHAPE, few)}
+    s = shape(weights)
+    moments = (None, None) if s is None else (s.skewness, s.kurtosis_excess)
+    values = (d.sd, d.median, d.perc10, d.perc15, d.perc90, perc15_density_g_l(d.perc15), *moments)
+    found = {
+        name: _Found(value, "one_value" if value is None else None, n)
+        for name, value in zip(LUNG_SHAPE, values, strict=True)
+    }
+    return {**mean, **found}
+
+
+def _too_few_for_shape(n: int, settings: Settings) -> str | None:
+    """Why nothing is said of the histogram's shape, or ``None`` (FIELD 2.4)."""
+    return "few_voxels" if n < max(1, settings.min_density_shape_voxels) else None
+
+
+def _masses(region: RegionTally, context: Context) -> dict[str, _Found]:
+    lung_ml, lesion_ml = region.volumes_ml(), region.volumes_ml(*LESION)
+    n, tissue = region.n_voxels(), mass.tissue_g(lung_ml)
+    # One slice has no mass to hold against a limit in grams, but gas per tissue it has.
+    light = tissue <= 0.0 or (not context.single_slice and tissue < context.settings.min_tissue_g)
+    little = "little_tissue" if light else None
+    small = "region_small" if _is_small(region, context) else little
+    return {
+        "lung_weight_g": _Found(tissue, None, n),
+        "tissue_volume_ml": _Found(tissue, None, n),
+        "gas_volume_ml": _Found(mass.gas_ml(lung_ml), None, n),
+        "gas_tissue_ratio": _Found(None if little else mass.gas_tissue_ratio(lung_ml), little, n),
+        "lesion_mass_g": _Found(mass.tissue_g(lesion_ml), None, region.n_voxels(*LESION)),
+        "lesion_mass_percent": _Found(
+            None if small else mass.lesion_mass_percent(lesion_ml, lung_ml), small, n
+        ),
+    }
+
+
+def _bands(region: RegionTally, context: Context) -> dict[str, _Found]:
+    """Volume and share of every band of ``bands.BANDS``.
+
+    A share is a point of the histogram's cumulative curve, as a percentile is: it needs as many
+    voxels.
+    """
+    n, volumes = region.n_voxels(), region.volumes_ml()
+    few = _too_few_for_shape(n, context.settings)
     found = {}
-    for name, value in zip(names, _listed(density(region.histogram())), strict=True):
-        shape = name != "lung_mean_hu"
-        found[name] = _Found(None, "few_voxels", n) if few and shape else _Found(value, None, n)
+    for band in BANDS:
+        edges = band.edges_hu(context.own_edges_hu)
+        share = None if few else band_percent(volumes, *edges)
+        found[band.percent_measure] = _Found(share, few, n)
+        if band.ml_measure:
+            found[band.ml_measure] = _Found(band_ml(volumes, *edges), None, n)
     return found
-
-
-def _listed(d: Density) -> tuple[float, float, float, float, float]:
-    return d.mean, d.sd, d.median, d.perc10, d.perc90

@@ -83,6 +83,10 @@ class RegionTally:
         weights: FloatArray = self.weighted[chosen].sum(axis=0)
         return weights
 
+    def volumes_ml(self, *tissues: int) -> FloatArray:
+        """Volume at each HU, for the tissues named or all of them."""
+        return self.histogram(*tissues) * (self.pixel_area_mm2 / 1000.0)
+
 
 def tally(scan: Scan, partition: Partition, lesions: LabelMap) -> Tally:
     """Count every measured lung voxel of a scan once.

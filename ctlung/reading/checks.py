@@ -211,13 +211,13 @@ def _thickness(scan: Scan, settings: Settings) -> tuple[Notice, ...]:
             settings.thickness_volume_null_mm,
             "null",
             ("volumes", "tails"),
-            "volumes, percentiles and SD are withheld",
+            "volumes, percentiles, SD, LAA and HAA are withheld",
         ),
         (
             settings.thickness_tails_null_mm,
             "null",
             ("tails",),
-            "percentiles and SD are withheld, and small lesions may be missed",
+            "percentiles, SD, LAA and HAA are withheld, and small lesions may be missed",
         ),
         (settings.thickness_warn_mm, "warn", ("tails", "lesions"), "small lesions may be missed"),
     ):
@@ -263,7 +263,7 @@ def _kernel(scan: Scan) -> tuple[Notice, ...]:
             Notice(
                 "kernel",
                 "null",
-                f"The sharp kernel {kernel} widens the histogram: percentiles and SD are "
+                f"The sharp kernel {kernel} widens the histogram: percentiles, SD, LAA and HAA are "
                 "withheld; means and volumes stand. Use a soft-kernel series where there is one.",
                 measured=kernel,
                 limit="soft or medium",
@@ -276,8 +276,8 @@ def _kernel(scan: Scan) -> tuple[Notice, ...]:
             Notice(
                 "kernel",
                 "warn",
-                f"{said}: whether it is soft or sharp is not known, and percentiles and SD "
-                "depend on it.",
+                f"{said}: whether it is soft or sharp is not known, and percentiles, SD, LAA and "
+                "HAA depend on it.",
                 measured=kernel or "",
                 limit="soft or medium",
                 affects=("tails",),

@@ -8,7 +8,7 @@ from ctlung.notices import Notice
 from ctlung.records import Measurement, ScanReport
 from ctlung.vocabulary import LOBES, MEASURES, NOTICES, REASONS
 
-UNITS_FOR_PEOPLE = {"cm2": "cm²", "slice": ""}
+UNITS_FOR_PEOPLE = {"cm2": "cm²", "slice": "", "1": ""}
 EFFECT_ORDER = {"refuse": 0, "null": 1, "warn": 2, "note": 3}
 NOT_GIVEN = "not given"
 

@@ -346,6 +346,10 @@ def test_a_series_that_is_not_there(series: Path, tmp_path: Path) -> None:
         (("segment", "x", "-o", "y", "--set", "nonsense=1"), "there is no setting 'nonsense'"),
         (("segment", "x", "-o", "y", "--set", "noise_warn_hu=much"), "takes a number, not 'much'"),
         (("segment", "x", "-o", "y", "--segmenter", "magic"), "magic"),
+        (
+            ("segment", "x", "-o", "y", "--set", "consolidation_lower_hu=-800"),
+            "ground_glass_lower_hu (-750) lies above consolidation_lower_hu (-800)",
+        ),
         (("segment", "x", "-o", "y", "--set", "noise_warn_hu=nan"), "takes a number, not 'nan'"),
         (("segment", "x", "-o", "y", "--device", "gpu"), "there is no device 'gpu'"),
         (

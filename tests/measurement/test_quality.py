@@ -349,7 +349,7 @@ def test_breath(hu: int, effect: str | None, limit: float) -> None:
     notice = _one(notices, "inspiration", effect)
     assert notice.measured == pytest.approx(hu, abs=4)
     assert (notice.limit, notice.unit) == (limit, "HU")
-    assert notice.affects == ("lesions",)
+    assert notice.affects == ("lesions", "bands")
     assert "shallow breath" in notice.sentence
     assert ("withheld" in notice.sentence) == (effect == "null")
 

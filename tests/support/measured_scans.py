@@ -83,6 +83,51 @@ def random_lobes(seed: int) -> Measured:
     return with_lobes(item, rng.integers(0, 6, item.scan.hu.shape))
 
 
+PRINTED: dict[str, tuple[int, int]] = {
+    "gattinoni_hyperinflated": (-1000, -901),
+    "gattinoni_normally_aerated": (-900, -501),
+    "gattinoni_poorly_aerated": (-500, -101),
+    "gattinoni_non_aerated": (-100, 100),
+    "hyperinflated_900": (-1024, -901),
+    "colombi_well_aerated": (-950, -701),
+    "lanza_compromised": (-500, 100),
+    "haa_600_250": (-600, -251),
+    "laa_950": (-1024, -951),
+    "laa_910": (-1024, -911),
+    "laa_856": (-1024, -857),
+    "cip_laa_950": (-1024, -951),
+    "cip_laa_925": (-1024, -926),
+    "cip_laa_910": (-1024, -911),
+    "cip_laa_905": (-1024, -906),
+    "cip_laa_900": (-1024, -901),
+    "cip_laa_875": (-1024, -876),
+    "cip_laa_856": (-1024, -857),
+    "cip_haa_700": (-699, 3071),
+    "cip_haa_600": (-599, 3071),
+    "cip_haa_500": (-499, 3071),
+    "cip_haa_250": (-249, 3071),
+    "lcta_emphysema": (-1024, -951),
+    "lcta_inflated": (-950, -751),
+    "lcta_infiltrated": (-750, -401),
+    "lcta_collapsed": (-400, -1),
+    "lcta_vessels": (0, 2999),
+    "covid_ground_glass": (-750, -301),
+    "covid_consolidation": (-300, 49),
+}
+"""First and last whole HU of each published band (FIELD 2.2), among those that a scan can hold."""
+
+
+def own_bands(dense_from: int = 100) -> dict[str, tuple[int, int]]:
+    """First and last whole HU of the bands of ctlung's own preset."""
+    return {
+        "band_hyperlucent": (-1024, -951),
+        "band_aerated": (-950, -751),
+        "band_ground_glass": (-750, -301),
+        "band_consolidation": (-300, dense_from - 1),
+        "band_dense": (dense_from, 3071),
+    }
+
+
 class Oracle:
     """The measures by loops over voxels, with exact fractions; slow and obvious."""
 
@@ -170,6 +215,22 @@ class Oracle:
         mean = sum(w * v for v, w in pairs) / total
         return float(sum(w * (v - mean) ** 2 for v, w in pairs) / total) ** 0.5
 
+    def moment_ratio(self, voxels: Sequence[tuple[int, int, int]], power: int) -> float:
+        """Mean of the power of (HU - mean) / SD."""
+        pairs = self.values(voxels)
+        total = sum(w for _, w in pairs)
+        mean = sum(w * v for v, w in pairs) / total
+        moment = sum(w * (v - mean) ** power for v, w in pairs) / total
+        return float(moment) / self.sd(voxels) ** power
+
+    def grams(self, voxels: Sequence[tuple[int, int, int]]) -> float:
+        """Air weighs nothing and water 1 g/ml."""
+        pairs = self.values(voxels)
+        return float(sum(w * (v + 1000) for v, w in pairs)) * self.pixel_mm2 / 1_000_000
+
+    def within(self, voxels: Sequence[tuple[int, int, int]], first: int, last: int) -> list[Any]:
+        return [(k, i, j) for k, i, j in voxels if first <= self.hu[k][i][j] <= last]
+
     def percentile(self, voxels: Sequence[tuple[int, int, int]], share: Fraction) -> float:
         pairs = self.values(voxels)
         total = sum(w for _, w in pairs)
@@ -218,6 +279,35 @@ class Oracle:
             found[form.format("ct_number_lesion")] = statistic(lesion)
             lung_name = "lung_mean_hu" if form == "{}_hu" else form.format("lung")
             found[lung_name] = statistic(voxels)
+        return {**found, **self.shape_and_mass(voxels), **self.bands(voxels, dense_from)}
+
+    def shape_and_mass(self, voxels: Sequence[tuple[int, int, int]]) -> dict[str, float]:
+        lesion = self.lesion(voxels)
+        ml, grams = self.ml(voxels), self.grams(voxels)
+        gas = ml - grams if self.mean(voxels) <= 0 else 0.0
+        perc15 = self.percentile(voxels, Fraction(15, 100))
+        return {
+            "lung_perc15_hu": perc15,
+            "perc15_density_g_l": perc15 + 1000,
+            "lung_skewness": self.moment_ratio(voxels, 3),
+            "lung_kurtosis_excess": self.moment_ratio(voxels, 4) - 3,
+            "lung_weight_g": grams,
+            "tissue_volume_ml": grams,
+            "gas_volume_ml": gas,
+            "gas_tissue_ratio": gas / grams,
+            "lesion_mass_g": self.grams(lesion),
+            "lesion_mass_percent": 100 * self.grams(lesion) / grams,
+            "high_opacity_percent": 100 * self.ml(self.within(lesion, -200, 3071)) / ml,
+            "consolidation_fraction": self.ml(self.lesion(voxels, 2)) / self.ml(lesion),
+        }
+
+    def bands(self, voxels: Sequence[tuple[int, int, int]], dense_from: int) -> dict[str, float]:
+        found = {}
+        for name, (first, last) in {**own_bands(dense_from), **PRINTED}.items():
+            ml = self.ml(self.within(voxels, first, last))
+            found[f"{name}_percent"] = 100 * ml / self.ml(voxels)
+            if name.startswith("band_") or name == "colombi_well_aerated":
+                found[f"{name}_ml"] = ml
         return found
 
     def components(self) -> list[list[tuple[int, int, int]]]:

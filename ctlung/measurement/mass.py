@@ -1,0 +1,54 @@
+"""Tissue and gas from CT numbers: air 0 and water 1 g/ml, linear (FIELD 2.4, model A)."""
+
+from __future__ import annotations
+
+from ctlung.arrays import FloatArray
+from ctlung.measurement.tally import HU_OF_BIN
+
+
+def tissue_g(volumes_ml: FloatArray) -> float:
+    """Mass of tissue and blood, g; as ml of water the tissue volume: sum of v (HU + 1000) / 1000.
+
+    Args:
+        volumes_ml: volume at each HU from -1024 to 3071, shape ``(4096,)``.
+
+    Source: FIELD 2.4 model A, as in the C++ tool of CIP. Trap: voxels below -1000 HU count
+    negative, for clipping noise would bias the sum; CIP's Python clips and gives other masses.
+    """
+    return float(volumes_ml @ (HU_OF_BIN + 1000)) / 1000.0
+
+
+def gas_ml(volumes_ml: FloatArray) -> float:
+    """Gas, ml: volume less tissue volume, which is -sum of v HU / 1000; never below 0.
+
+    Args:
+        volumes_ml: volume at each HU from -1024 to 3071, shape ``(4096,)``.
+
+    Source: FIELD 2.4 model A; a compartment whose mean exceeds 0 HU holds no gas (Chest 2021,
+    161:979). Trap: decided on the sum, not voxel by voxel, where noise of solid tissue would
+    become gas. So a part without gas has less than its share of the whole: gas does not add up.
+    """
+    return max(0.0, -float(volumes_ml @ HU_OF_BIN) / 1000.0)
+
+
+def lesion_mass_percent(lesion_ml: FloatArray, lung_ml: FloatArray) -> float:
+    """100 x mass of the lesions / mass of the lung that holds them, %; the lung's not 0.
+
+    Args:
+        lesion_ml, lung_ml: volume at each HU, shape ``(4096,)``.
+
+    Source: FIELD 2.4. Trap: breathing out shrinks the lung and leaves its mass, so this stays
+    where ``lesion_percent`` rises.
+    """
+    return 100.0 * tissue_g(lesion_ml) / tissue_g(lung_ml)
+
+
+def gas_tissue_ratio(volumes_ml: FloatArray) -> float:
+    """Gas per tissue, ml/g; the tissue's mass is not 0.
+
+    Args:
+        volumes_ml: volume at each HU from -1024 to 3071, shape ``(4096,)``.
+
+    Source: FIELD 2.4. Trap: it follows the breath; of little tissue it is noise.
+    """
+    return gas_ml(volumes_ml) / tissue_g(volumes_ml)
