@@ -9,6 +9,10 @@ from torch.nn import functional
 from train_lungs_data import VOXEL_MM, Case
 
 AIR_HU = -1000.0
+CONTROL = (5, 6, 7)
+BEND_VOXELS = 3.5
+"""Largest SD of the bends at some 60 mm distance. There are few hosts: seen again and again in one
+shape, they are learned by heart, and the aorta of the next patient is a lesion in theirs."""
 SWAPPED = np.array([0, 2, 1, 3, 4, 5, 6, 7], np.uint8)
 
 
@@ -65,7 +69,7 @@ def _cut(
     shape: tuple[int, int, int],
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    half = np.abs(turn) @ (np.array(shape) / 2) + 2
+    half = np.abs(turn) @ (np.array(shape) / 2) + 2 + 2 * BEND_VOXELS
     low = np.floor(np.maximum(centre - half, 0)).astype(int)
     high = np.ceil(np.minimum(centre + half, case.hu.shape)).astype(int)
     high = np.maximum(high, low + 2)
@@ -83,6 +87,7 @@ def _cut(
     grid = functional.affine_grid(
         torch.from_numpy(theta.astype(np.float32).copy())[None], [1, 1, *shape], align_corners=False
     )
+    grid = grid + _bends(shape, rng) * torch.from_numpy(scale[::-1].astype(np.float32).copy())
     inside = (grid.abs() <= 1).all(dim=-1)[0].numpy()
     drawn = functional.grid_sample(
         hu[None, None], grid, mode="bilinear", padding_mode="border", align_corners=False
@@ -93,6 +98,14 @@ def _cut(
     named = np.where(inside, named, 8).astype(np.uint8)
     drawn = np.where(inside, drawn, np.float32(AIR_HU - 24 * (rng.random() < 0.5)))
     return drawn, named & 7, named >> 3
+
+
+def _bends(shape: tuple[int, int, int], rng: np.random.Generator) -> torch.Tensor:
+    """Smooth displacements in voxels of the source, ``[1, z, y, x, 3]``."""
+    sd = float(rng.uniform(0, BEND_VOXELS)) * (rng.random() < 0.8)
+    control = torch.from_numpy((sd * rng.standard_normal((1, 3, *CONTROL))).astype(np.float32))
+    field = functional.interpolate(control, shape, mode="trilinear", align_corners=True)
+    return field.movedim(1, -1)
 
 
 def _breathe(hu: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> None:

@@ -110,6 +110,21 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     assert a.tobytes() == b.tobytes()
 
 
+def test_the_number_of_threads_changes_no_bit() -> None:
+    net = network.build(load_weights())
+    run = network.probabilities(net, torch.device("cpu"))
+    # Large enough that torch shares the work out.
+    hu = np.random.default_rng(3).normal(-400, 500, (64, 96, 96)).astype(np.float32)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(run(hu).tobytes())
+    finally:
+        torch.set_num_threads(before)
+    assert len(set(found)) == 1
+
+
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:", "cpu:0", ""])
 def test_an_unknown_device_is_a_wrong_argument(name: str) -> None:
     with pytest.raises(ValueError, match="known are auto, cpu, cuda and cuda:N"):
