@@ -48,7 +48,16 @@ if TYPE_CHECKING:
     from ctlung.geometry import Geometry
     from ctlung.identity import Key
     from ctlung.notices import Notice
-    from ctlung.records import Lesion, Measurement, Provenance, ScanReport, ScanResult, SliceRow
+    from ctlung.records import (
+        Lesion,
+        Measurement,
+        Provenance,
+        ScanReport,
+        ScanResult,
+        ScorePart,
+        SeverityScore,
+        SliceRow,
+    )
     from ctlung.segmentation.protocol import Segmenter
     from ctlung.settings import Settings
     from ctlung.volume import Acquisition, Anatomy, LabelMap, Scan, Segmentation
@@ -93,6 +102,8 @@ _HOMES = {
         "Provenance",
         "ScanReport",
         "ScanResult",
+        "ScorePart",
+        "SeverityScore",
         "SliceRow",
     ),
     "ctlung.segmentation.protocol": ("Segmenter",),
@@ -124,10 +135,12 @@ __all__ = [
     "Scan",
     "ScanReport",
     "ScanResult",
+    "ScorePart",
     "Segmentation",
     "Segmenter",
     "Settings",
     "SeveralVisits",
+    "SeverityScore",
     "SliceRow",
     "UnreadableFile",
     "UnsupportedGeometry",

@@ -77,6 +77,27 @@ class Lesion:
 
 
 @dataclass(frozen=True)
+class ScorePart:
+    """Points of one lobe or zone, from its ``percent``; or the reason why there are none."""
+
+    region: str
+    percent: float | None
+    points: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class SeverityScore:
+    """A published score of ``highest`` points at most (FIELD 2.5), or why there is none."""
+
+    score: str
+    value: int | None
+    highest: int
+    reason: str | None
+    parts: tuple[ScorePart, ...]
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Enough to repeat the run.
 
@@ -112,6 +133,7 @@ class ScanReport:
     lesions: tuple[Lesion, ...] = ()
     notices: tuple[Notice, ...] = ()
     provenance: Provenance = field(default_factory=lambda: Provenance(""))
+    scores: tuple[SeverityScore, ...] = ()
 
     def __getitem__(self, key: str | tuple[str, str]) -> Measurement:
         """``report[measure]`` for both lungs, ``report[measure, region]`` for another region."""
@@ -124,6 +146,13 @@ class ScanReport:
     def value(self, measure: str, region: str = "lungs") -> float | None:
         """The number, or ``None`` where it is undefined."""
         return self[measure, region].value
+
+    def score(self, name: str) -> SeverityScore:
+        """A severity score by its name, such as ``"six_zone24"``."""
+        for found in self.scores:
+            if found.score == name:
+                return found
+        raise KeyError(f"no severity score {name!r}")
 
     def to_frame(self) -> pd.DataFrame:
         """One row per measurement: region, measure, value, unit, low, high, n_voxels, reason."""

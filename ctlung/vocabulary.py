@@ -95,6 +95,7 @@ REASONS: Final = MappingProxyType(
         "one_value": "all voxels have the same CT number",
         "little_tissue": "the region holds less than 1 g of tissue",
         "single_slice": "one slice has no volume",
+        "no_lobes": "the lobes are not known; they come from a segmenter that tells them apart",
         "few_slices": "the lung is seen in fewer than 5 slices",
     }
 )

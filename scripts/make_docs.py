@@ -13,6 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ctlung import errors, vocabulary
+from ctlung.measurement.scores import SCALES, Scale
 from ctlung.records import MEASUREMENT_COLUMNS, SCHEMA_SCAN
 from ctlung.settings import Settings
 from ctlung.writing.results import RESULT_FILES
@@ -37,9 +38,17 @@ reasons below, or the code of the notice that withholds it. It is never 0, -1 or
 gives an area of 0.0, which was measured, and no CT number (`no_lesion`).
 """
 
+SCORES = """## Severity scores
+
+In `report.json` under `scores`, with the points of each lobe or zone. Classes were made for whole
+percents read by eye; here the percentages are measured, and the upper edge of a class closes the
+gap. Scores lose information: they are secondary to the percentages. A lobe or zone without a
+percentage withholds the whole score.
+"""
+
 FILES = {
     "report.json": "everything, schema `{schema}`: `measurements`, `slices`, `lesions`, "
-    "`notices`, `provenance`",
+    "`scores`, `notices`, `provenance`",
     "measurements.csv": "one row per region and measure: {measurements}",
     "slices.csv": "one row per slice, counted from 0 at the feet: {slices}; areas in cm2",
     "lungs.nii.gz": "uint8: {lungs}. On the grid of a NIfTI, NRRD or MetaImage input; from DICOM "
@@ -77,6 +86,14 @@ def measures_page() -> str:
             [
                 (f"`{m.name}`", m.unit, m.definition, m.source, m.undefined)
                 for m in vocabulary.MEASURES.values()
+            ],
+        ),
+        SCORES,
+        _table(
+            ("score", "of", "from", "points by percent", "highest", "source"),
+            [
+                (f"`{s.name}`", s.title, f"`{s.measure}`", _classes(s), str(s.highest), s.source)
+                for s in SCALES
             ],
         ),
         "## Regions\n",
@@ -137,6 +154,14 @@ def _coded(items: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 def _error_classes() -> list[type[errors.CtlungError]]:
     classes = [c for c in vars(errors).values() if isinstance(c, type)]
     return [c for c in classes if issubclass(c, errors.CtlungError)]
+
+
+def _classes(scale: Scale) -> str:
+    least = "no lesion" if scale.least_percent is None else f"< {scale.least_percent:g}"
+    parts = [f"0: {least}"]
+    for number, (edge, belongs) in enumerate(scale.edges, start=1):
+        parts.append(f"{number}: {'to' if belongs else 'below'} {edge:g}")
+    return "; ".join(parts)
 
 
 def _first(thing: type) -> str:

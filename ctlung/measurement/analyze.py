@@ -12,6 +12,7 @@ from ctlung.measurement.lesions import connected_lesions
 from ctlung.measurement.lobes import lobe_notices
 from ctlung.measurement.region_measures import LESION, Context, measure_region
 from ctlung.measurement.regions import partition_by_lobes, partition_by_thirds
+from ctlung.measurement.scores import severity_scores
 from ctlung.measurement.slice_rows import slice_rows
 from ctlung.measurement.tally import RegionTally, Tally, tally
 from ctlung.notices import Notice
@@ -53,8 +54,8 @@ def analyze(
 
     Returns:
         Measurements by region and measure in the order of the vocabulary; one row per slice of
-        the scan (0.0 cm2 where there is no lung); the connected lesions, largest first; all
-        notices. Numbers are unrounded.
+        the scan (0.0 cm2 where there is no lung); the connected lesions, largest first; the
+        severity scores; all notices. Numbers are unrounded.
 
     Raises:
         GeometryMismatch: a label map does not lie on the scan's grid.
@@ -88,6 +89,7 @@ def analyze(
             *_small(regions, measurements, context),
         ),
         provenance or Provenance("", settings=limits.overrides()),
+        severity_scores(measurements, limits),
     )
 
 

@@ -35,6 +35,7 @@ def report_as_json(report: ScanReport) -> str:
         "measurements": [_measurement(m) for m in report.measurements],
         "slices": [_plain(row) for row in report.slices],
         "lesions": [_plain(lesion) for lesion in report.lesions],
+        "scores": [_plain(score) for score in report.scores],
         "notices": [_plain(notice) for notice in report.notices],
         "provenance": _plain(report.provenance),
     }

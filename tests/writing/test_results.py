@@ -94,6 +94,7 @@ def test_the_report_has_its_keys(report: dict[str, Any]) -> None:
         "measurements",
         "slices",
         "lesions",
+        "scores",
         "notices",
         "provenance",
     ]
