@@ -125,36 +125,6 @@ def test_the_number_of_threads_changes_no_bit() -> None:
     assert len(set(found)) == 1
 
 
-def test_the_number_of_threads_changes_no_bit() -> None:
-    net = network.build(load_weights())
-    run = network.probabilities(net, torch.device("cpu"))
-    # Large enough that torch shares the work out.
-    hu = np.random.default_rng(3).normal(-400, 500, (64, 96, 96)).astype(np.float32)
-    before, found = torch.get_num_threads(), []
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            found.append(run(hu).tobytes())
-    finally:
-        torch.set_num_threads(before)
-    assert len(set(found)) == 1
-
-
-def test_the_number_of_threads_changes_no_bit() -> None:
-    net = network.build(load_weights())
-    run = network.probabilities(net, torch.device("cpu"))
-    # Large enough that torch shares the work out.
-    hu = np.random.default_rng(3).normal(-400, 500, (64, 96, 96)).astype(np.float32)
-    before, found = torch.get_num_threads(), []
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            found.append(run(hu).tobytes())
-    finally:
-        torch.set_num_threads(before)
-    assert len(set(found)) == 1
-
-
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:", "cpu:0", ""])
 def test_an_unknown_device_is_a_wrong_argument(name: str) -> None:
     with pytest.raises(ValueError, match="known are auto, cpu, cuda and cuda:N"):
