@@ -10,6 +10,8 @@ from scipy import ndimage
 from support.chest import Blob, Chest, chest, dice
 
 from ctlung.errors import NotChestCT
+from ctlung.segmentation.body import body_tissue
+from ctlung.segmentation.crop import body_box, cropped
 from ctlung.segmentation.learned import (
     NetworkSegmenter,
     within_body,
@@ -27,9 +29,10 @@ def answering(
     c: Chest, change: Callable[[np.ndarray], None] | None = None, blur: float = 0.6
 ) -> NetworkSegmenter:
     """A segmenter whose network knows the lungs of ``c``, blurred, on the body's box."""
-    grid = working_grid(c.scan, 2.0)
+    box = body_box(c.scan, 2.0)
+    grid = working_grid(cropped(c.scan, box), 2.0)
     shares = np.stack(
-        [to_network_grid(c.lungs == side, c.scan.geometry.spacing_mm, 3.0) for side in (1, 2)]
+        [to_network_grid(c.lungs[box] == side, c.scan.geometry.spacing_mm, 3.0) for side in (1, 2)]
     )
     hu = to_network_grid(np.maximum(grid.hu, -1024), grid.spacing_mm, 3.0)
     known = np.zeros((4, *hu.shape), np.float32)
@@ -98,7 +101,7 @@ def test_air_of_a_main_bronchus_is_not_taken_into_the_lung() -> None:
     c = chest()
 
     def airways(known: np.ndarray) -> None:
-        lumen = to_network_grid(c.lumen, c.scan.geometry.spacing_mm, 3.0)
+        lumen = to_network_grid(c.lumen[body_box(c.scan, 2.0)], c.scan.geometry.spacing_mm, 3.0)
         known[3] = np.minimum(1 - known[1] - known[2], lumen[tuple(map(slice, known[3].shape))])
 
     found = answering(c, airways).segment(c.scan)
@@ -159,7 +162,7 @@ def test_foam_behind_the_back_goes() -> None:
     hu[:, 5:55, 2:58] = 40
     hu[lungs > 0] = -850
     hu[:, 60:70] = -800
-    assert np.array_equal(within_body(foam, grid_of(foam, hu)), lungs)
+    assert np.array_equal(within_body(foam, body_tissue(grid_of(foam, hu))), lungs)
 
 
 def _foreign(lungs: np.ndarray, hu: np.ndarray) -> np.ndarray:
