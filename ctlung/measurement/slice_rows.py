@@ -61,6 +61,6 @@ def _ct_number(lungs: RegionTally, k: int, settings: Settings) -> tuple[float | 
     """Mean HU over the lesion in one slice, or the reason why there is none."""
     lesion = [GROUND_GLASS, CONSOLIDATION]
     n = int(lungs.slice_counts[k, lesion].sum())
-    if n < settings.min_voxels_null:
+    if n < max(1, settings.min_voxels_null):
         return None, "lesion_small" if n else "no_lesion"
     return int(lungs.slice_hu_sums[k, lesion].sum()) / n, None

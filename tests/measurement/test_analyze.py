@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,6 +96,12 @@ def test_slices_are_those_of_the_slow_way(seed: int) -> None:
             assert row.ct_number_lesion_hu == pytest.approx(oracle.mean(lesion))
         else:
             assert (row.ct_number_lesion_hu, row.reason) == (None, "no_lesion")
+
+
+def test_slices_without_lesion_have_no_mean_even_where_every_voxel_is_enough() -> None:
+    report = _analyze(_blob(two_boxes(), LARGE), settings=replace(OPEN, min_voxels_null=0))
+    assert {r.reason for r in report.slices if not r.lesion_area_cm2} == {"no_lesion"}
+    assert report.slices[4].ct_number_lesion_hu == -500.0
 
 
 @pytest.mark.parametrize("seed", range(6))
