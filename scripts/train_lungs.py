@@ -22,6 +22,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -228,32 +229,39 @@ def save(
 
 def export(stage: str, folder: Path, name: str) -> None:
     """A model folder from a stage's averaged weights, rounded to float16."""
-    from safetensors.numpy import save as to_bytes
-
     state = torch.load(CHECKPOINTS / f"{stage}.pt", weights_only=True)
-    # The weights lie channels-last in training; safetensors writes memory as it lies.
-    tensors = {
-        k: np.ascontiguousarray(v.numpy(), dtype=np.float16)
-        for k, v in sorted(state["average"].items())
-    }
-    stored = to_bytes(tensors, metadata={"format": "pt"})
     card = {
-        "schema": "ctlung.model/1",
         "name": name,
         "task": "right lung, left lung, large airways with their walls",
         "classes": ["background", "right_lung", "left_lung", "large_airways"],
-        "network": "residual U-Net, strided from its first level (MONAI UNet, num_res_units=2)",
         "widths": list(WIDTHS),
         "voxel_mm": VOXEL_MM,
-        "stored_as": "float16",
         "stage": stage,
         "base_steps": state.get("base_steps", 0),
         "steps": state["done"],
+    }
+    export_to(folder, state["average"], card)
+
+
+def export_to(folder: Path, average: dict[str, torch.Tensor], card: dict[str, Any]) -> None:
+    """Write weights and card of a network of this kind."""
+    from safetensors.numpy import save as to_bytes
+
+    # The weights lie channels-last in training; safetensors writes memory as it lies.
+    tensors = {
+        k: np.ascontiguousarray(v.numpy(), dtype=np.float16) for k, v in sorted(average.items())
+    }
+    stored = to_bytes(tensors, metadata={"format": "pt"})
+    whole = {
+        "schema": "ctlung.model/1",
+        "network": "residual U-Net, strided from its first level (MONAI UNet, num_res_units=2)",
+        "stored_as": "float16",
+        **card,
         "sha256": hashlib.sha256(stored).hexdigest(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "weights.safetensors").write_bytes(stored)
-    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    (folder / "card.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -21,8 +21,8 @@ def view(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """HU, labels and weight of one patch; weight is 1 outside the scan, which is background."""
     centre = _centre(case, rng)
-    turn = _turn(rng)
-    hu, labels, weight = _cut(case, centre, turn, shape, rng)
+    turned = turn(rng)
+    hu, labels, weight = cut(case, centre, turned, shape, rng)
     if rng.random() < 0.5:
         hu, weight = hu[:, :, ::-1], weight[:, :, ::-1]
         labels = SWAPPED[labels[:, :, ::-1]]
@@ -48,21 +48,21 @@ def _centre(case: Case, rng: np.random.Generator) -> np.ndarray:
     return size * rng.uniform(0.2, 0.8, 3)
 
 
-def _turn(rng: np.random.Generator) -> np.ndarray:
+def turn(rng: np.random.Generator) -> np.ndarray:
     """Output offsets to source offsets, both in voxels [z, y, x]."""
     limits = np.deg2rad([10, 10, 20] if rng.random() < 0.8 else [25, 25, 60])
     about_x, about_y, about_z = rng.uniform(-1, 1, 3) * limits * (rng.random() < 0.7)
-    turn = np.eye(3)
+    turned = np.eye(3)
     for angle, (i, j) in ((about_x, (0, 1)), (about_y, (0, 2)), (about_z, (1, 2))):
         step = np.eye(3)
         step[i, i] = step[j, j] = np.cos(angle)
         step[i, j], step[j, i] = -np.sin(angle), np.sin(angle)
-        turn = turn @ step
+        turned = turned @ step
     size = np.exp(rng.uniform(-0.25, 0.2)) * np.exp(rng.normal(0, 0.06, 3))
-    return turn * size
+    return turned * size
 
 
-def _cut(
+def cut(
     case: Case,
     centre: np.ndarray,
     turn: np.ndarray,

@@ -183,8 +183,10 @@ def variant(host: Case, rng: np.random.Generator) -> Case:
     return Case(noise, labels, host.weight | (done.fraction > 0.2))
 
 
-def heavy_plans(lungs: np.ndarray, rng: np.random.Generator) -> tuple[LesionPlan, ...]:
-    room = float((lungs > 0).sum()) * VOXEL_MM**3 / 1000
+def heavy_plans(
+    lungs: np.ndarray, rng: np.random.Generator, voxel_mm: float = VOXEL_MM
+) -> tuple[LesionPlan, ...]:
+    room = float((lungs > 0).sum()) * voxel_mm**3 / 1000
     wanted = room * float(rng.uniform(0.1, 0.6))
     lower = float(rng.uniform(0, 1))
     plans: list[LesionPlan] = []
