@@ -23,7 +23,7 @@ from train_lungs_data import FOUND, coarse_labels, heavy_plans, read
 
 import ctlung
 from ctlung.geometry import Geometry
-from ctlung.segmentation.network_input import to_network_grid
+from ctlung.network_grid import to_network_grid
 from ctlung.simulation import family_train
 from ctlung.working_grid import working_grid
 

@@ -30,7 +30,7 @@ from train_lungs_augment import view
 from train_lungs_data import DRAWN, FOLDER, FOUND, NO_LUNGS, PHANTOMS, REPOSITORY, VOXEL_MM, Case
 
 from ctlung.segmentation.network_input import N_CHANNELS, channels
-from ctlung.segmentation.weights import LUNG_MODEL
+from ctlung.weights import LUNG_MODEL
 
 warnings.filterwarnings("ignore", category=UserWarning)
 warnings.filterwarnings("ignore", category=FutureWarning)

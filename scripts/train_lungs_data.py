@@ -26,9 +26,9 @@ from scipy import ndimage
 import ctlung
 from ctlung.geometry import Geometry
 from ctlung.morphology import close, grow
+from ctlung.network_grid import to_network_grid
 from ctlung.segmentation.airways import find_airways, large_airways
 from ctlung.segmentation.body import air_inside
-from ctlung.segmentation.network_input import to_network_grid
 from ctlung.simulation import family_train
 from ctlung.simulation.insertion import LesionPlan
 from ctlung.simulation.thorax import phantom_grid, random_thorax, render

@@ -14,7 +14,7 @@ from benchmark_main_job import REPOSITORY
 from segmentation_rows import Row, rows_of
 from train_lungs_data import DRAWN, FOUND, NO_LUNGS, PHANTOMS, VARIANTS
 
-from ctlung.segmentation.weights import LUNG_MODEL
+from ctlung.weights import LUNG_MODEL
 
 FOLDER = REPOSITORY / "models" / LUNG_MODEL
 

@@ -26,10 +26,10 @@ from ctlung.geometry import Geometry
 from ctlung.identity import Key
 from ctlung.records import ScanResult
 from ctlung.segmentation.threshold import ThresholdSegmenter
-from ctlung.segmentation.weights import LUNG_MODEL, load_weights
 from ctlung.settings import Settings
 from ctlung.vocabulary import LOBE_LABELS, LOBES, MEASURES, REGIONS, VOLUME_MEASURES
 from ctlung.volume import HU_MAX, HU_MIN, LabelMap, Scan, Segmentation
+from ctlung.weights import LUNG_MODEL, load_weights, models_folder
 
 BY_DENSITY = ThresholdSegmenter()
 """Numbers of chests made of formulas: their heart and diaphragm are nothing that a network has
@@ -266,7 +266,7 @@ def test_provenance_repeats_the_run() -> None:
     provenance = api.segment(c.scan).report.provenance
     assert provenance.settings == {}
     assert provenance.segmenter == LUNG_MODEL
-    assert provenance.weights_sha256 == load_weights().sha256
+    assert provenance.weights_sha256 == load_weights(models_folder() / LUNG_MODEL).sha256
     assert provenance.device == "cpu" or provenance.device.startswith("cuda")
     assert provenance.lesion_method
     assert provenance.shape == c.scan.geometry.shape

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "ctlung"
 FLOORS = (
     ("errors", "vocabulary", "measures", "bands", "arrays", "version"),
     ("geometry", "notices", "volume", "settings", "identity", "morphology"),
-    ("records", "working_grid"),
+    ("records", "working_grid", "network_grid", "weights", "unet"),
     (
         "reading",
         "segmentation",
@@ -43,7 +43,7 @@ ALLOWED = {
     "imagecodecs": r"reading/.*",
     "matplotlib": r"writing/pictures\.py",
     "pandas": r"records\.py|trial/.*",
-    "torch": r"segmentation/network\.py",
+    "torch": r"unet\.py",
     "lungmask": r"segmentation/adapters_lungmask\.py",
     "totalsegmentator": r"segmentation/adapters_totalsegmentator\.py",
     "rich": r"cli/.*",

@@ -17,10 +17,10 @@ from scipy import ndimage
 from ctlung.arrays import BoolArray, Box, Float32Array, LabelArray, bounding_box
 from ctlung.errors import NotChestCT
 from ctlung.morphology import grow, grow_faces, open_, shrink_faces
+from ctlung.network_grid import from_network_grid, to_network_grid
 from ctlung.segmentation.body import AIR_HU, among, body_tissue
 from ctlung.segmentation.crop import body_box, cropped, pasted
 from ctlung.segmentation.disagreement import disagreements
-from ctlung.segmentation.network_input import from_network_grid, to_network_grid
 from ctlung.segmentation.refine import refine
 from ctlung.segmentation.sides import GAS_MEDIAN_HU, SHALLOW_SLICES, without_bowel_gas
 from ctlung.segmentation.threshold import (

@@ -10,6 +10,7 @@ from scipy import ndimage
 from support.chest import Blob, Chest, chest, dice
 
 from ctlung.errors import NotChestCT
+from ctlung.network_grid import to_network_grid
 from ctlung.segmentation.body import body_tissue
 from ctlung.segmentation.crop import body_box, cropped
 from ctlung.segmentation.learned import (
@@ -18,7 +19,6 @@ from ctlung.segmentation.learned import (
     without_foreign,
     without_islands,
 )
-from ctlung.segmentation.network_input import to_network_grid
 from ctlung.segmentation.threshold import Found
 from ctlung.working_grid import WorkingGrid, working_grid
 

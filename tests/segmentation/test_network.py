@@ -16,9 +16,16 @@ from safetensors.numpy import save_file
 from ctlung.errors import ModelError, WeightsAltered, WeightsMissing
 from ctlung.segmentation import network
 from ctlung.segmentation.network_input import N_CHANNELS
-from ctlung.segmentation.weights import LUNG_MODEL, load_weights, models_folder
+from ctlung.unet import Network, ResidualUNet, choose_device, load_unet
+from ctlung.weights import LUNG_MODEL, load_weights, models_folder
 
 WIDTHS = (4, 6, 8)
+CPU = torch.device("cpu")
+SHIPPED = models_folder() / LUNG_MODEL
+
+
+def lung_unet(widths: tuple[int, ...]) -> ResidualUNet:
+    return ResidualUNet(N_CHANNELS, network.N_CLASSES, widths)
 
 
 def model_folder(folder: Path, widths: tuple[int, ...] = WIDTHS) -> Path:
@@ -26,7 +33,7 @@ def model_folder(folder: Path, widths: tuple[int, ...] = WIDTHS) -> Path:
     import hashlib
 
     torch.manual_seed(5)
-    tensors = network.LungUNet(widths).state_dict()
+    tensors = lung_unet(widths).state_dict()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "weights.safetensors"
     save_file({k: v.numpy().astype(np.float16) for k, v in tensors.items()}, path)
@@ -55,7 +62,7 @@ def test_it_answers_as_monais_network_with_the_same_weights(widths: tuple[int, .
         num_res_units=2,
         norm=("INSTANCE", {"affine": True}),
     ).eval()
-    ours = network.LungUNet(widths).eval()
+    ours = lung_unet(widths).eval()
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(1, N_CHANNELS, 32, 48, 64)
     with torch.inference_mode():
@@ -82,7 +89,7 @@ def test_windows_cover_every_slice_and_share_enough(depth: int) -> None:
 
 def test_probabilities_sum_to_one_on_a_grid_of_any_size() -> None:
     torch.manual_seed(2)
-    run = network.probabilities(network.LungUNet(WIDTHS).eval(), torch.device("cpu"))
+    run = network.probabilities(Network(lung_unet(WIDTHS).eval(), CPU, 4))
     hu = np.random.default_rng(0).uniform(-1000, 200, (9, 17, 13)).astype(np.float32)
     found = run(hu)
     assert found.shape == (4, *hu.shape)
@@ -91,12 +98,10 @@ def test_probabilities_sum_to_one_on_a_grid_of_any_size() -> None:
 
 def test_windows_are_joined_where_a_scan_is_long() -> None:
     class Brightness(torch.nn.Module):
-        levels = 2
-
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.cat([x[:, :1], -x[:, :1], x[:, :1], x[:, :1]], 1)
 
-    run = network.probabilities(Brightness(), torch.device("cpu"))
+    run = network.probabilities(Network(Brightness(), CPU, 4))
     hu = np.random.default_rng(0).uniform(-1000, 200, (301, 5, 6)).astype(np.float32)
     short = np.concatenate([run(hu[:100]), run(hu[100:200]), run(hu[200:])], axis=1)
     np.testing.assert_allclose(run(hu), short, atol=1e-6)
@@ -111,8 +116,9 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_the_number_of_threads_changes_no_bit() -> None:
-    net = network.build(load_weights())
-    run = network.probabilities(net, torch.device("cpu"))
+    run = network.probabilities(
+        load_unet(load_weights(SHIPPED), N_CHANNELS, network.N_CLASSES, CPU)
+    )
     # Large enough that torch shares the work out.
     hu = np.random.default_rng(3).normal(-400, 500, (64, 96, 96)).astype(np.float32)
     before, found = torch.get_num_threads(), []
@@ -128,17 +134,17 @@ def test_the_number_of_threads_changes_no_bit() -> None:
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:", "cpu:0", ""])
 def test_an_unknown_device_is_a_wrong_argument(name: str) -> None:
     with pytest.raises(ValueError, match="known are auto, cpu, cuda and cuda:N"):
-        network.choose_device(name)
+        choose_device(name)
 
 
 def test_a_gpu_that_is_not_there_is_said() -> None:
     with pytest.raises(ModelError, match=r"is not there: this machine has [0-9]+ CUDA GPUs"):
-        network.choose_device("cuda:99")
+        choose_device("cuda:99")
 
 
 def test_auto_takes_the_cpu_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert network.choose_device("auto") == torch.device("cpu")
+    assert choose_device("auto") == CPU
 
 
 def test_weights_that_are_missing(tmp_path: Path) -> None:
@@ -173,10 +179,10 @@ def test_a_card_without_its_entries(tmp_path: Path) -> None:
 
 
 def test_the_shipped_weights_are_those_of_their_card() -> None:
-    weights = load_weights()
+    weights = load_weights(SHIPPED)
     assert weights.name == LUNG_MODEL
-    assert (models_folder() / LUNG_MODEL / "CARD.md").is_file()
-    size = (models_folder() / LUNG_MODEL / "weights.safetensors").stat().st_size
+    assert (SHIPPED / "CARD.md").is_file()
+    size = (SHIPPED / "weights.safetensors").stat().st_size
     assert size < 10_000_000
 
 

@@ -5,14 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ctlung.segmentation.network_input import (
-    SOFT_HU,
-    WIDE_HU,
-    channels,
-    from_network_grid,
-    network_shape,
-    to_network_grid,
-)
+from ctlung.network_grid import from_network_grid, network_shape, to_network_grid
+from ctlung.segmentation.network_input import SOFT_HU, WIDE_HU, channels
 from ctlung.working_grid import WorkingGrid
 
 

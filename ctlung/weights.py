@@ -40,29 +40,28 @@ class Weights:
 
 def models_folder() -> Path:
     """Where shipped models lie: inside an installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
+    package = Path(__file__).resolve().parent
     inside = package / "models"
     return inside if inside.is_dir() else package.parent / "models"
 
 
-def load_weights(folder: Path | None = None) -> Weights:
+def load_weights(folder: Path) -> Weights:
     """Read a model folder and hold its weights against the sha256 of its card.
 
     Args:
-        folder: holds card.json and weights.safetensors; the shipped model if ``None``.
+        folder: holds card.json and weights.safetensors.
 
     Raises:
         WeightsMissing: a file is not there or cannot be read.
         WeightsAltered: the weights are not those that the card speaks of.
     """
-    folder = folder or models_folder() / LUNG_MODEL
     card_path, path = folder / "card.json", folder / "weights.safetensors"
     try:
         card: dict[str, Any] = json.loads(card_path.read_text(encoding="utf-8"))
         stored = path.read_bytes()
     except (OSError, ValueError) as error:
         raise WeightsMissing(
-            f"The lung model {folder.name} cannot be read ({type(error).__name__}): it needs "
+            f"The model {folder.name} cannot be read ({type(error).__name__}): it needs "
             f"card.json and weights.safetensors. {_REINSTALL}"
         ) from None
     found = hashlib.sha256(stored).hexdigest()
