@@ -18,6 +18,7 @@ from pathlib import Path
 
 import lesions_healthy
 import lesions_inserted
+import lesions_phantoms
 import lesions_readers
 import lesions_speed
 import lesions_tables
@@ -27,7 +28,7 @@ from lesions_cases import METHODS
 from segmentation_cases import Segmenters
 from segmentation_rows import Recorder
 
-PARTS = ("inserted", "healthy", "readers", "variants", "speed")
+PARTS = ("inserted", "healthy", "readers", "variants", "phantoms", "speed")
 TABLE = REPOSITORY / "docs" / "benchmarks" / "lesions.md"
 
 
@@ -68,6 +69,8 @@ def main() -> None:
         lesions_readers.run(recorder, segmenters, methods, cases)
     if "variants" in chosen.parts:
         lesions_variants.run(recorder, segmenters, methods, cases)
+    if "phantoms" in chosen.parts:
+        lesions_phantoms.run(recorder)
     if "speed" in chosen.parts:
         lesions_speed.run(recorder, methods)
     report(recorder, chosen.write)
