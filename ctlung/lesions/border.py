@@ -24,10 +24,12 @@ def lesion_labels(
     where: BoolArray,
     settings: Settings,
     out: LabelArray,
+    dense: BoolArray | None = None,
 ) -> None:
     """Write labels 1 and 2 into ``out`` (native ``[z, y, x]``), part by part.
 
     ``where`` lies on ``grid`` cut to ``small``. Each connected part is worked in its own box.
+    ``dense``, on the same voxels, says what of it is consolidation; without it density does.
     """
     parts, _ = ndimage.label(where, structure=np.ones((3, 3, 3)))
     pads = grid.voxels(MARGIN_MM)
@@ -41,7 +43,12 @@ def lesion_labels(
         near = spread(
             ndimage.binary_dilation(coarse[box]), _cut(grid, box), _shift(native, box, grid)
         )
-        _draw(scan, lungs, near, native, settings, out)
+        solid = None
+        if dense is not None:
+            whole = np.zeros(grid.hu.shape, dtype=bool)
+            whole[small] = dense
+            solid = spread(whole[box], _cut(grid, box), _shift(native, box, grid))
+        _draw(scan, lungs, near, native, settings, out, solid)
 
 
 def _draw(
@@ -51,6 +58,7 @@ def _draw(
     native: Box,
     settings: Settings,
     out: LabelArray,
+    solid: BoolArray | None,
 ) -> None:
     spacing = scan.geometry.spacing_mm
     inside = lungs.labels[native] > 0
@@ -64,7 +72,7 @@ def _draw(
     target = out[native]
     fresh = lesion & (target == 0)
     target[fresh] = 1
-    target[fresh & (hu >= settings.consolidation_lower_hu)] = 2
+    target[fresh & (hu >= settings.consolidation_lower_hu if solid is None else solid)] = 2
 
 
 def _smooth(hu: np.ndarray, spacing: tuple[float, float, float]) -> Float32Array:
