@@ -113,7 +113,7 @@ def region_notices(
         return ()
     digest = hashlib.sha256()
     for labels in maps:
-        digest.update(labels.labels.tobytes())
+        digest.update(np.ascontiguousarray(labels.labels))
     listed = _listing([f"{r.name} ('{r.title}')" for r in given])
     said = Notice(
         "given_regions",

@@ -18,7 +18,7 @@ from ctlung.settings import Settings
 from ctlung.vocabulary import region_word
 from ctlung.volume import LabelMap, Scan
 
-LAYERS_AT_MOST = 8
+LAYERS_AT_MOST = 16
 """Label maps that overlapping regions are spread over; each is as large as the scan."""
 _HIGHEST = 255
 
