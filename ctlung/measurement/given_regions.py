@@ -113,7 +113,7 @@ def region_notices(
         return ()
     digest = hashlib.sha256()
     for labels in maps:
-        digest.update(np.ascontiguousarray(labels.labels))
+        digest.update(np.ascontiguousarray(labels.labels).data)
     listed = _listing([f"{r.name} ('{r.title}')" for r in given])
     said = Notice(
         "given_regions",
@@ -145,7 +145,7 @@ def _outside(
     beyond.sort(key=lambda item: -item[0])
     worst = max(percent for _, percent, _ in beyond)
     warn = worst > settings.region_outside_warn_percent
-    listed = _listing([f"{ml:.3g} {unit} ({p:.0f} %) of {name}" for ml, p, name in beyond])
+    listed = _listing([f"{ml:.1f} {unit} ({p:.0f} %) of {name}" for ml, p, name in beyond])
     return (
         Notice(
             "given_regions",

@@ -93,7 +93,7 @@ def test_regions_of_a_segmentation_in_every_table(series: Path, tmp_path: Path) 
     assert "user_gtv_1 ('GTV-1'), user_herz ('Herz'), user_ptv ('PTV')" in told[0]["sentence"]
     outside = np.count_nonzero(masks["PTV"] & (lungs == 0)) * voxel
     assert told[1]["measured"] == pytest.approx(outside)
-    assert f"{outside:.3g} ml" in told[1]["sentence"]
+    assert f"{outside:.1f} ml" in told[1]["sentence"]
     assert str(tmp_path) not in (tmp_path / "out" / "report.json").read_text(encoding="utf-8")
 
 
