@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from ctlung.measurement.quality import check_result
 from ctlung.notices import Notice
 from ctlung.reading.checks import check_scan
 from ctlung.reading.masks import read_masks
+from ctlung.reading.regions import read_regions
 from ctlung.reading.scan import read_scan
 from ctlung.reading.series import find_series
 from ctlung.records import Provenance, ScanReport, ScanResult
@@ -49,6 +50,7 @@ def segment(
     series: str | None = None,
     segmenter: Segmenter | str | None = None,
     lungs: str | Path | LabelMap | None = None,
+    regions: str | Path | LabelMap | Sequence[LabelMap] = (),
     device: str = "auto",
     settings: Settings | None = None,
     key: Key | None = None,
@@ -63,6 +65,9 @@ def segment(
         segmenter: a loaded segmenter or its name.
         lungs: instead of a segmenter, lungs or lobes of this scan: a NIfTI, NRRD, MetaImage,
             DICOM SEG or RTSTRUCT file, a folder with one of them, or a label map on its grid.
+        regions: what else is to be measured by itself, in a file of one of these kinds or as
+            label maps on the scan's grid: each label, segment or structure becomes a region
+            ``user_<name>``, as far as it lies in the lungs. They may overlap.
         device: where a segmenter that is named runs: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
         settings: limits and bands; what differs from the defaults is in the report.
         key: makes keyed hashes of patient, study and slices; without it they are ``None``.
@@ -71,7 +76,7 @@ def segment(
 
     Raises:
         InputError: the scan cannot be measured; the sentence says why and what to do.
-        GeometryMismatch: ``lungs`` do not lie on the scan's grid.
+        GeometryMismatch: ``lungs`` or ``regions`` do not lie on the scan's grid.
         ModelError: the segmenter or the device cannot be used.
         ValueError: both ``lungs`` and ``segmenter``.
     """
@@ -83,6 +88,7 @@ def segment(
     say("checking", 0.40)
     if lungs is not None:
         segmenter = _given(lungs, scan, settings)
+    maps = _regions(regions, scan, settings)
     notices = check_scan(scan, settings)
     _refuse(notices)
     say("segmenting lungs", 0.45)
@@ -101,6 +107,7 @@ def segment(
         settings=settings,
         provenance=provenance,
         lobes=segmentation.lobes,
+        regions=maps,
     )
     say("done", 1.0)
     report = _with_sop_hashes(report, scan, key)
@@ -131,6 +138,17 @@ def _given(lungs: str | Path | LabelMap, scan: Scan, settings: Settings) -> Give
         return GivenLungs(lungs)
     masks = read_masks(lungs, scan, settings)
     return GivenLungs(masks.labels, masks.file, masks.recognised)
+
+
+def _regions(
+    regions: str | Path | LabelMap | Sequence[LabelMap], scan: Scan, settings: Settings
+) -> tuple[LabelMap, ...]:
+    if isinstance(regions, (str, Path)):
+        return read_regions(regions, scan, settings)
+    maps = (regions,) if isinstance(regions, LabelMap) else tuple(regions)
+    for labels in maps:
+        labels.require_grid_of(scan.geometry)
+    return maps
 
 
 def _read(source: str | Path, series: str | None, settings: Settings, say: Progress) -> Scan:

@@ -76,6 +76,7 @@ class Settings:
     lung_slice_refuse_cm2: float = 20.0
     lobe_warn_ml: float = 100.0
     without_lobe_warn_percent: float = 5.0
+    region_outside_warn_percent: float = 5.0
     thickness_warn_mm: float = 3.0
     thickness_tails_null_mm: float = 5.0
     thickness_volume_null_mm: float = 10.0
@@ -98,6 +99,7 @@ class Settings:
     max_zip_members: int = 20_000
     max_zip_bytes: int = 8_000_000_000
     max_zip_ratio: float = 200.0
+    max_regions: int = 255
 
     def __post_init__(self) -> None:
         for dense in (OWN_EDGES[-1], "consolidation_upper_contrast_hu"):

@@ -5,6 +5,8 @@ One source for the names in Python, JSON, CSV, documentation and pictures.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from functools import cache
 from types import MappingProxyType
 from typing import Final
@@ -72,14 +74,23 @@ REGIONS: Final = (
     "left_lung_upper",
     "left_lung_middle",
     "left_lung_lower",
+    "core",
+    "rim",
 )
-THIRDS: Final = REGIONS[3:]
+THIRDS: Final = REGIONS[3:9]
+DEPTHS: Final = REGIONS[9:]
+"""By the distance to the surface of the lung (FIELD 3.7)."""
 
 LOBES_OF: Final = MappingProxyType(
     {"right_lung": ("rul", "rml", "rll"), "left_lung": ("lul", "lll")}
 )
 LOBES: Final[tuple[str, ...]] = tuple(lobe for lobes in LOBES_OF.values() for lobe in lobes)
 """Regions of a report whose segmenter told the lobes apart, after ``REGIONS``."""
+
+USER_PREFIX: Final = "user_"
+"""What the name of a region that the user handed in begins with: no name of ctlung does, now or
+later."""
+LONGEST_NAME: Final = 40
 
 LUNG_LABELS: Final = MappingProxyType({1: "right_lung", 2: "left_lung"})
 LOBE_LABELS: Final = MappingProxyType({1: "lul", 2: "lll", 3: "rul", 4: "rml", 5: "rll"})
@@ -117,6 +128,7 @@ NOTICES: Final = MappingProxyType(
         "dense_lung_lost": "dense lung was probably left out of the lungs",
         "segmenter_convention": "what the lungs of another segmenter contain",
         "given_lungs": "the lungs were given, not found",
+        "given_regions": "regions were given, and what of them lies outside the lungs",
         "lobes": "the lobes found are unusually small, or leave lung out",
         "lungs_touch": "the border between right and left lung is estimated",
         "thickness": "slices are thick",
@@ -168,3 +180,14 @@ def expand(names: tuple[str, ...]) -> frozenset[str]:
     for name in names:
         found.update(GROUPS.get(name, (name,)))
     return frozenset(found)
+
+
+def region_word(text: str) -> str:
+    """What of a user's name for a region may stand in a region's name; empty if nothing may.
+
+    Small letters a to z, digits and underscores, at most ``LONGEST_NAME`` of them; accents go,
+    and whatever else there is becomes one underscore: ``GTV-1 (Télé)`` is ``gtv_1_tele``.
+    """
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
+    word = re.sub(r"[^a-z0-9]+", "_", plain.lower())
+    return word.strip("_")[:LONGEST_NAME].strip("_")

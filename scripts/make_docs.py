@@ -46,6 +46,20 @@ gap. Scores lose information: they are secondary to the percentages. A lobe or z
 percentage withholds the whole score.
 """
 
+REGIONS = """Upper, middle and lower are thirds of the height of each lung.
+
+`core` and `rim` are of both lungs together. A voxel lies in the rim if its distance to the
+surface of its lung is at most a third of the 99th percentile of that distance in that lung. The
+surface toward the hilum and the mediastinum counts as the one toward the ribs does; fissures do
+not. A lung that is not all in view has neither, nor has one seen in fewer than 5 slices.
+
+Regions that you hand in (`--regions`, `regions=`) come after all others. `user_` stands before
+the name that the label, segment or structure has in its file, in small letters, digits and
+underscores (`GTV-1` is `user_gtv_1`); one without a name is `user_label_7`, after its number, and
+the second of one name ends in `_2`. Such a region is what of it lies in the lungs: the notice
+`given_regions` says how much lies outside. Regions may overlap, and each is measured in full.
+"""
+
 FILES = {
     "report.json": "everything, schema `{schema}`: `measurements`, `slices`, `lesions`, "
     "`scores`, `notices`, `provenance`",
@@ -98,7 +112,8 @@ def measures_page() -> str:
         ),
         "## Regions\n",
         ", ".join(f"`{name}`" for name in vocabulary.REGIONS)
-        + ".\n\nUpper, middle and lower are thirds of the height of each lung.\n"
+        + ".\n\n"
+        + REGIONS
         + "\nWhere the segmenter told lobes apart, also "
         + ", ".join(f"`{name}`" for name in vocabulary.LOBES)
         + ": what of each lobe lies in\nthe lung of its side.\n",

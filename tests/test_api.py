@@ -16,6 +16,7 @@ from support.small_result import COARSE, Drawn
 from ctlung import api
 from ctlung.errors import (
     CtlungError,
+    GeometryMismatch,
     IncompleteSeries,
     InputError,
     NotChestCT,
@@ -531,3 +532,53 @@ def test_lobes_of_a_segmenter_are_measured_and_kept() -> None:
     assert sum(volumes) == pytest.approx(result.report.value("lung_volume_ml"))
     assert volumes[0] == pytest.approx(c.ml(labels == 3), rel=1e-6)
     assert api.segment(c.scan, segmenter=Drawn(c.lung_map)).lobes is None
+
+
+def test_regions_are_measured_as_label_maps_and_from_files(tmp_path: Path) -> None:
+    c = _sick(spacing=COARSE)
+    labels = np.zeros(c.scan.hu.shape, np.uint8)
+    labels[8:20, 20:40, 8:40] = 3
+    spot = LabelMap(labels, c.scan.geometry, {3: "Spot"})
+    whole = LabelMap(np.ones_like(labels), c.scan.geometry, {1: "all"})
+    drawn = Drawn(c.lung_map)
+    result = api.segment(c.scan, segmenter=drawn, regions=[spot, whole])
+    assert {m.region for m in result.report.measurements} == {*REGIONS, "user_spot", "user_all"}
+    inside = c.ml((labels == 3) & (c.lungs > 0))
+    assert result.report.value("lung_volume_ml", "user_spot") == pytest.approx(inside, rel=1e-6)
+    frame = result.report.to_frame()
+    row = frame[(frame.region == "user_all") & (frame.measure == "lesion_percent")]
+    assert row.value.item() == pytest.approx(result.report.value("lesion_percent"), rel=1e-9)
+    path = write_nifti(tmp_path / "spot.nii", *store(labels, c.scan.geometry))
+    from_file = api.segment(c.scan, segmenter=drawn, regions=path).report
+    one = api.segment(c.scan, segmenter=drawn, regions=spot).report
+    for measure in MEASURES:
+        expected = replace(one[measure, "user_spot"], region="user_label_3")
+        assert from_file[measure, "user_label_3"] == expected
+
+
+def test_regions_on_another_grid_are_refused_before_the_work() -> None:
+    c = _sick(spacing=COARSE)
+    other = chest(spacing=(10.0, 5.0, 5.0)).lung_map
+    asked: list[str] = []
+    with pytest.raises(GeometryMismatch, match="does not lie on the grid"):
+        api.segment(
+            c.scan,
+            segmenter=Drawn(c.lung_map),
+            regions=other,
+            progress=lambda stage, _: asked.append(stage),
+        )
+    assert asked == ["checking"]
+
+
+def test_core_and_rim_are_the_lung() -> None:
+    c = _sick(spacing=COARSE)
+    report = api.segment(c.scan, segmenter=Drawn(c.lung_map)).report
+    core, rim = (report["lung_volume_ml", region] for region in ("core", "rim"))
+    whole = report["lung_volume_ml"]
+    assert (core.n_voxels or 0) + (rim.n_voxels or 0) == whole.n_voxels
+    assert (core.value or 0) + (rim.value or 0) == pytest.approx(whole.value, rel=1e-14)
+    assert 0.4 < (rim.value or 0) / (whole.value or 1) < 0.8
+    cut = api.segment(_sick(z_mm=(60.0, 240.0)).scan, segmenter=BY_DENSITY).report
+    for region in ("core", "rim"):
+        assert cut["lung_mean_hu", region].reason == cut["lung_volume_ml"].reason
+        assert cut["lung_mean_hu", region].value is None

@@ -51,6 +51,16 @@ def segment(
             "label, or lobes 1 to 5), a DICOM SEG or an RTSTRUCT.",
         ),
     ] = None,
+    regions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            readable=False,
+            help="Regions of this scan to be measured by themselves, as far as they lie in the "
+            "lungs: any label map, DICOM SEG or RTSTRUCT. Each label, segment or structure is "
+            "the region user_NAME of the report.",
+        ),
+    ] = None,
     device: Annotated[
         str,
         typer.Option(metavar="DEVICE", help="Where the segmenter runs: auto, cpu, cuda or cuda:N."),
@@ -94,6 +104,8 @@ def segment(
 
       ctlung segment patient07/baseline -o out --lungs drawn/rtstruct.dcm
 
+      ctlung segment patient07/baseline -o out --regions drawn/tumour.seg.nrrd
+
     Exit code: 0 done, 1 refused (the sentence says why), 2 wrong usage, 130 interrupted.
     """
     settings = settings_from(override or [])
@@ -116,6 +128,7 @@ def segment(
                 series=series,
                 segmenter=loaded,
                 lungs=lungs,
+                regions=() if regions is None else regions,
                 settings=settings,
                 key=api.load_key(),
                 identifiers=identifiers,

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ctlung.measurement import withheld
+from ctlung.measurement.depth import rim_of
+from ctlung.measurement.given_regions import GivenRegion, given_regions, lay_over, region_notices
 from ctlung.measurement.lesions import connected_lesions
 from ctlung.measurement.lobes import lobe_notices
 from ctlung.measurement.region_measures import LESION, Context, measure_region
-from ctlung.measurement.regions import partition_by_lobes, partition_by_thirds
+from ctlung.measurement.regions import (
+    Partition,
+    partition_by_lobes,
+    partition_by_thirds,
+    split_by_depth,
+)
 from ctlung.measurement.scores import severity_scores
 from ctlung.measurement.slice_rows import slice_rows
 from ctlung.measurement.tally import RegionTally, Tally, tally
@@ -32,6 +39,7 @@ def analyze(
     provenance: Provenance | None = None,
     dense_from_hu: int | None = None,
     lobes: LabelMap | None = None,
+    regions: LabelMap | Sequence[LabelMap] = (),
 ) -> ScanReport:
     """Measure lungs and lesions: every measure of ``vocabulary.MEASURES`` in every region.
 
@@ -51,6 +59,11 @@ def analyze(
             the regions ``vocabulary.LOBES`` after the others. A lobe is what of it lies in the
             lung of its own side; what it has outside is left out, and lung without a lobe is in
             no lobe's numbers, with a notice where that is much.
+        regions: any label maps on the scan's grid. Each named label becomes a region of its own,
+            after the others, of what of it lies in the lungs; a notice says how much lies
+            outside. The region ``user_gtv_1`` is the label named ``GTV-1``: ``user_`` and its
+            name in small letters, digits and underscores. One label map cannot hold labels that
+            overlap; several can, and each region is measured in full.
 
     Returns:
         Measurements by region and measure in the order of the vocabulary; one row per slice of
@@ -60,7 +73,7 @@ def analyze(
     Raises:
         GeometryMismatch: a label map does not lie on the scan's grid.
         ValueError: labels other than those named above; ``dense_from_hu`` below the lower edge of
-            consolidation.
+            consolidation; more than ``settings.max_regions`` regions.
 
     Source: FIELD 1.1, 1.2, 2.2 to 2.4, 3.4, 3.7, 5.
     """
@@ -68,29 +81,58 @@ def analyze(
     _require(lesions, scan, LESION_LABELS, "lesions")
     limits = settings or Settings()
     told = tuple(dict.fromkeys((*scan.notices, *notices)))
+    maps = (regions,) if isinstance(regions, LabelMap) else tuple(regions)
+    for labels in maps:
+        labels.require_grid_of(scan.geometry)
+    given = given_regions(maps, limits)
+    partition = lay_over(_partition(scan, lungs, lobes), maps, given)
+    counts = tally(scan, partition, lesions)
+    names = (*REGIONS, *(() if lobes is None else LOBES), *(r.name for r in given))
+    found = {name: counts.of(partition.regions[name]) for name in names}
+    context = _context(scan, found["lungs"], told, limits, dense_from_hu)
+    lungs_of = _lungs_of(given, partition, counts)
+    measurements = tuple(
+        m
+        for name in names
+        for m in measure_region(name, found[name], context, lungs_of.get(name, ()))
+    )
+    return ScanReport(
+        measurements,
+        slice_rows(found["lungs"], scan.geometry, context.taken, limits),
+        _shown(connected_lesions(scan, lungs, lesions, limits), context.taken),
+        (
+            *told,
+            *_outside(counts),
+            *(lobe_notices(found, measurements, limits) if lobes is not None else ()),
+            *region_notices(maps, given, found, limits),
+            *_small(found, measurements, context),
+        ),
+        provenance or Provenance("", settings=limits.overrides()),
+        severity_scores(measurements, limits),
+    )
+
+
+def _partition(scan: Scan, lungs: LabelMap, lobes: LabelMap | None) -> Partition:
     if lobes is None:
         partition = partition_by_thirds(lungs, scan.outside_fov)
     else:
         _require(lobes, scan, LOBE_LABELS, "lobes")
         partition = partition_by_lobes(lungs, lobes, scan.outside_fov)
-    counts = tally(scan, partition, lesions)
-    names = REGIONS if lobes is None else REGIONS + LOBES
-    regions = {name: counts.of(partition.regions[name]) for name in names}
-    context = _context(scan, regions["lungs"], told, limits, dense_from_hu)
-    measurements = tuple(m for name in names for m in measure_region(name, regions[name], context))
-    return ScanReport(
-        measurements,
-        slice_rows(regions["lungs"], scan.geometry, context.taken, limits),
-        _shown(connected_lesions(scan, lungs, lesions, limits), context.taken),
-        (
-            *told,
-            *_outside(counts),
-            *(lobe_notices(regions, measurements, limits) if lobes is not None else ()),
-            *_small(regions, measurements, context),
-        ),
-        provenance or Provenance("", settings=limits.overrides()),
-        severity_scores(measurements, limits),
-    )
+    return split_by_depth(partition, rim_of(lungs))
+
+
+def _lungs_of(
+    given: Iterable[GivenRegion], partition: Partition, counts: Tally
+) -> dict[str, tuple[str, ...]]:
+    """The lungs that each of the user's regions lies in."""
+    return {
+        region.name: tuple(
+            lung
+            for lung, atom in zip(LUNG_LABELS.values(), partition.regions[region.name], strict=True)
+            if counts.slice_counts[:, atom].any()
+        )
+        for region in given
+    }
 
 
 def _require(labels: LabelMap, scan: Scan, known: Mapping[int, str], what: str) -> None:

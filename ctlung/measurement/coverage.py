@@ -30,8 +30,8 @@ def _cut_off(end: str, name: str, percent: float, settings: Settings) -> Notice:
     side = name.split("_", maxsplit=1)[0]
     null = percent > settings.coverage_null_percent
     told = (
-        "its volume, percentages and thirds are withheld; the part in view is given as "
-        "lung_volume_measured_ml and lesion_volume_measured_ml"
+        "its volume, percentages and thirds, and core and rim, are withheld; the part in view is "
+        "given as lung_volume_measured_ml and lesion_volume_measured_ml"
         if null
         else "its numbers are those of the part in view"
     )

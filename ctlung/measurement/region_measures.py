@@ -15,7 +15,7 @@ from ctlung.measurement.tally import CONSOLIDATION, GROUND_GLASS, RegionTally
 from ctlung.notices import Notice
 from ctlung.records import Measurement
 from ctlung.settings import Settings
-from ctlung.vocabulary import MEASURED_PART, MEASURES, THIRDS, VOLUME_MEASURES
+from ctlung.vocabulary import DEPTHS, MEASURED_PART, MEASURES, THIRDS, VOLUME_MEASURES
 
 LESION = (GROUND_GLASS, CONSOLIDATION)
 CT_NUMBERS = (
@@ -76,15 +76,24 @@ class _Found:
     n: int | None
 
 
-def measure_region(name: str, region: RegionTally, context: Context) -> tuple[Measurement, ...]:
+def measure_region(
+    name: str, region: RegionTally, context: Context, lungs: Sequence[str] = ()
+) -> tuple[Measurement, ...]:
     """Every measure of ``vocabulary.MEASURES`` in one region, in that order.
 
-    Where several reasons apply, the first of these is given: one slice (no volume, no thirds),
-    a notice, no lung in the region, lung in too few slices, too little lung or lesion.
+    Where several reasons apply, the first of these is given: one slice (no volume, no thirds, no
+    core or rim), a notice, no lung in the region, lung in too few slices (no core or rim either),
+    too little lung or lesion.
+
+    Args:
+        name: of the region.
+        region: its counts.
+        context: what it must know of the whole scan.
+        lungs: the lungs that it lies in, if it is a user's.
     """
     found = {
         **_volumes(region, context),
-        **_areas(name, region, context),
+        **_areas(name, region, context, lungs),
         **_lesion_density(region, context),
         **_lung_density(region, context.settings),
         **_masses(region, context),
@@ -94,23 +103,26 @@ def measure_region(name: str, region: RegionTally, context: Context) -> tuple[Me
     measurements = []
     for measure in MEASURES:
         item = found[measure]
-        reason = _reason(measure, name, empty, context) or item.reason
+        noticed = withheld.reason_for(context.taken, measure, name, lungs)
+        reason = _reason(measure, name, noticed, empty, context) or item.reason
         value = None if reason else item.value
         measurements.append(Measurement(measure, name, value, reason, n_voxels=item.n))
     return tuple(measurements)
 
 
-def _reason(measure: str, region: str, empty: bool, context: Context) -> str | None:
+def _reason(
+    measure: str, region: str, noticed: str | None, empty: bool, context: Context
+) -> str | None:
     """Why a measure is withheld whatever its value, or ``None``."""
     of_volume = measure in VOLUME_MEASURES
-    if context.single_slice and (of_volume or measure in MEASURED_PART or region in THIRDS):
+    of_space = of_volume or region in DEPTHS
+    if context.single_slice and (of_space or measure in MEASURED_PART or region in THIRDS):
         return "single_slice"
-    noticed = withheld.reason_for(context.taken, measure, region)
     if noticed is not None:
         return noticed
     if empty:
         return "no_lung"
-    if of_volume and context.lung_slices < context.settings.min_lung_slices:
+    if of_space and context.lung_slices < context.settings.min_lung_slices:
         return "few_slices"
     return None
 
@@ -150,8 +162,10 @@ def _of_tissue(region: RegionTally, tissue: int) -> _Found:
     return _Found(region.volume_ml(tissue), None, region.n_voxels(tissue))
 
 
-def _areas(name: str, region: RegionTally, context: Context) -> dict[str, _Found]:
-    without = withheld.slices_withheld(context.taken, name)
+def _areas(
+    name: str, region: RegionTally, context: Context, lungs: Sequence[str]
+) -> dict[str, _Found]:
+    without = withheld.slices_withheld(context.taken, name, lungs)
     largest = largest_area(region, without)
     measures = (
         "lesion_area_max_cm2",

@@ -1,7 +1,9 @@
-"""Which voxel belongs to which region: the lungs, each lung, thirds by height, and lobes.
+"""Which voxel belongs to which region: the lungs, each lung, thirds, core and rim, and lobes.
 
 Everything is counted once, in *atoms* that do not overlap; a region is a union of atoms. So the
-parts of a lung add up to the lung, and a region costs nothing but a sum.
+parts of a lung add up to the lung, and a region costs nothing but a sum. Regions that a user
+hands in may lie across all of these and each other: they are counted as overlays, with atoms of
+their own.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctlung.arrays import BoolArray, FloatArray, IntArray, LabelArray
-from ctlung.vocabulary import LOBE_LABELS, LOBES_OF, LUNG_LABELS
+from ctlung.vocabulary import DEPTHS, LOBE_LABELS, LOBES_OF, LUNG_LABELS
 from ctlung.volume import LabelMap
 
 BORDER_TOLERANCE_MM = 1e-3
@@ -28,20 +30,35 @@ _LUNG_OF_LOBE = {
 
 
 @dataclass(frozen=True, eq=False)
+class Overlay:
+    """Regions that do not overlap each other, laid over a partition.
+
+    Attributes:
+        labels: uint8 ``[z, y, x]``; 0 is none of them, and outside the parcels nothing counts.
+        atom_of: int ``[label, parcel]``: the atom of what of a label lies in a parcel.
+    """
+
+    labels: LabelArray
+    atom_of: IntArray
+
+
+@dataclass(frozen=True, eq=False)
 class Partition:
     """The lung cut into atoms.
 
     Attributes:
         parcels: uint8 ``[z, y, x]``; 0 is outside. A parcel's voxels in one slice are one atom.
         atom_of: int ``[slice, parcel]``: the atom of a parcel in a slice; column 0 is unused.
-        n_atoms: number of atoms.
+        n_atoms: number of atoms, those of the overlays among them.
         regions: region name to its atoms.
+        overlays: what is counted a second time, in other atoms.
     """
 
     parcels: LabelArray
     atom_of: IntArray
     n_atoms: int
     regions: Mapping[str, tuple[int, ...]]
+    overlays: tuple[Overlay, ...] = ()
 
 
 def partition_by_thirds(lungs: LabelMap, outside_fov: BoolArray | None = None) -> Partition:
@@ -115,6 +132,30 @@ def _regions_with_lobes(lung_of: IntArray) -> dict[str, tuple[int, ...]]:
     for number, lobe in LOBE_LABELS.items():
         regions[lobe] = atoms(np.array([2 + number]))
     return regions
+
+
+def split_by_depth(partition: Partition, rim: BoolArray) -> Partition:
+    """Cut every parcel into what of it lies in the core and what lies in the rim.
+
+    Args:
+        partition: the lungs, without overlays.
+        rim: bool ``[z, y, x]``: the rim of both lungs; the rest of them is core.
+
+    Source: FIELD 3.7.
+    """
+    n_parcels = partition.atom_of.shape[1] - 1
+    parcels = np.empty_like(partition.parcels)
+    for k, plane in enumerate(partition.parcels):
+        parcels[k] = plane + np.uint8(n_parcels) * (rim[k] & (plane > 0))
+    beyond = partition.n_atoms
+    atom_of = np.hstack([partition.atom_of, partition.atom_of[:, 1:] + beyond])
+    regions = {
+        name: (*atoms, *(atom + beyond for atom in atoms))
+        for name, atoms in partition.regions.items()
+    }
+    core = partition.regions["lungs"]
+    depths = dict(zip(DEPTHS, (core, tuple(atom + beyond for atom in core)), strict=True))
+    return Partition(parcels, atom_of, 2 * beyond, {**regions, **depths})
 
 
 def thirds_by_height(areas: IntArray, positions_mm: FloatArray) -> IntArray:

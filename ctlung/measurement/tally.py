@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from ctlung.arrays import FloatArray, IntArray, bounding_box
+from ctlung.arrays import BoolArray, Box, FloatArray, IntArray, LabelArray, bounding_box
 from ctlung.measurement.regions import Partition
 from ctlung.volume import HU_MAX, HU_MIN, LabelMap, Scan
 
@@ -89,7 +89,7 @@ class RegionTally:
 
 
 def tally(scan: Scan, partition: Partition, lesions: LabelMap) -> Tally:
-    """Count every measured lung voxel of a scan once.
+    """Count every measured lung voxel of a scan once, and once more in each overlay it lies in.
 
     Padding (``scan.outside_fov``) is left out everywhere. Lesion voxels outside the lungs are
     not counted but for their number.
@@ -103,7 +103,6 @@ def tally(scan: Scan, partition: Partition, lesions: LabelMap) -> Tally:
     """
     n_slices = scan.hu.shape[0]
     weights = scan.geometry.slice_weights_mm
-    n_parcels = partition.atom_of.shape[1]
     weighted = np.zeros((partition.n_atoms, TISSUES, BINS))
     slice_counts = np.zeros((n_slices, partition.n_atoms, TISSUES), dtype=np.int64)
     hu_sums = np.zeros_like(slice_counts)
@@ -112,38 +111,75 @@ def tally(scan: Scan, partition: Partition, lesions: LabelMap) -> Tally:
     for k in range(n_slices):
         seen = _lesion_voxels(scan, lesions, k)
         if box is not None and box[0].start <= k < box[0].stop:
-            counts = _count_slice(scan, partition, lesions, k, box[1:])
-            seen -= int(counts[:, 1:].sum())
-            for parcel in range(1, n_parcels):
-                atom = partition.atom_of[k, parcel]
-                weighted[atom] += weights[k] * counts[parcel]
-                slice_counts[k, atom] += counts[parcel].sum(axis=1)
-                hu_sums[k, atom] += counts[parcel] @ HU_OF_BIN
+            place = (slice(k, k + 1), *box[1:])
+            lung = _lung_voxels(scan, partition, lesions, place)
+            seen -= int(np.count_nonzero(lung.values >= BINS))
+            for atoms, values in _atoms(partition, place, lung):
+                for atom, counts in _counted(atoms, values):
+                    weighted[atom] += weights[k] * counts
+                    slice_counts[k, atom] += counts.sum(axis=1)
+                    hu_sums[k, atom] += counts @ HU_OF_BIN
         outside[k] = seen
     area = scan.geometry.pixel_area_mm2
     outside_ml = float(outside @ weights) * area / 1000.0
     return Tally(weighted, slice_counts, hu_sums, weights, area, int(outside.sum()), outside_ml)
 
 
-def _count_slice(
-    scan: Scan, partition: Partition, lesions: LabelMap, k: int, window: tuple[slice, slice]
-) -> IntArray:
-    """Voxels of one slice by parcel, tissue and HU bin."""
-    rows, columns = window
-    parcels = partition.parcels[k, rows, columns]
-    measured = parcels > 0
+@dataclass(frozen=True, eq=False)
+class _LungVoxels:
+    """The measured lung voxels of one slice, in one row.
+
+    Attributes:
+        where: bool ``[1, y, x]``: which of the window's voxels they are.
+        parcels: uint8: their parcels.
+        values: int64: tissue and HU bin in one number, ``tissue * BINS + bin``.
+    """
+
+    where: BoolArray
+    parcels: LabelArray
+    values: IntArray
+
+
+def _lung_voxels(scan: Scan, partition: Partition, lesions: LabelMap, place: Box) -> _LungVoxels:
+    where = partition.parcels[place] > 0
     if scan.outside_fov is not None:
-        measured &= ~scan.outside_fov[k, rows, columns]
-    key = parcels[measured].astype(np.int64) * TISSUES
-    key += lesions.labels[k, rows, columns][measured]
-    hu = scan.hu[k, rows, columns][measured]
+        where &= ~scan.outside_fov[place]
+    hu = scan.hu[place][where]
     if hu.size and not (hu.min() >= HU_MIN and hu.max() <= HU_MAX):
-        raise ValueError(f"a scan holds HU from {HU_MIN} to {HU_MAX}; slice {k} goes beyond")
-    key *= BINS
-    key += hu
-    key -= HU_MIN
-    shape = (partition.atom_of.shape[1], TISSUES, BINS)
-    return np.bincount(key, minlength=shape[0] * TISSUES * BINS).reshape(shape)
+        raise ValueError(
+            f"a scan holds HU from {HU_MIN} to {HU_MAX}; slice {place[0].start} goes beyond"
+        )
+    values = lesions.labels[place][where].astype(np.int64) * BINS
+    values += hu
+    values -= HU_MIN
+    return _LungVoxels(where, partition.parcels[place][where], values)
+
+
+def _atoms(
+    partition: Partition, place: Box, lung: _LungVoxels
+) -> Iterator[tuple[IntArray, IntArray]]:
+    """Atoms and values of a slice's voxels: once for the parcels, then for each overlay."""
+    yield partition.atom_of[place[0].start][lung.parcels], lung.values
+    for overlay in partition.overlays:
+        labels = overlay.labels[place][lung.where]
+        inside = labels > 0
+        yield overlay.atom_of[labels[inside], lung.parcels[inside]], lung.values[inside]
+
+
+def _counted(atoms: IntArray, values: IntArray) -> Iterator[tuple[int, IntArray]]:
+    """Each atom that occurs, with its voxels by tissue and HU bin."""
+    present = np.flatnonzero(np.bincount(atoms))
+    if len(present) == 0:
+        return
+    # Only the atoms of this slice: all of them, many times the bins, would not fit a cache.
+    rank = np.zeros(int(present[-1]) + 1, dtype=np.int64)
+    rank[present] = np.arange(len(present))
+    key = rank[atoms]
+    key *= TISSUES * BINS
+    key += values
+    counts = np.bincount(key, minlength=len(present) * TISSUES * BINS)
+    for atom, of_atom in zip(present, counts.reshape(-1, TISSUES, BINS), strict=True):
+        yield int(atom), of_atom
 
 
 def _lesion_voxels(scan: Scan, lesions: LabelMap, k: int) -> int:

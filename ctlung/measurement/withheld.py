@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ctlung.notices import Notice
-from ctlung.vocabulary import LOBES, LOBES_OF, MEASURES, THIRDS, expand
+from ctlung.vocabulary import DEPTHS, LOBES, LOBES_OF, MEASURES, THIRDS, expand
 
 _LUNG_OF = {
     **{third: lung for lung in LOBES_OF for third in THIRDS if third.startswith(lung)},
@@ -19,48 +19,71 @@ def withholding(notices: Iterable[Notice]) -> tuple[Notice, ...]:
     return tuple(n for n in notices if n.effect in ("null", "refuse"))
 
 
-def covers(notice: Notice, region: str) -> bool:
+def covers(notice: Notice, region: str, lungs: Sequence[str] = ()) -> bool:
     """Whether a notice speaks of a region.
+
+    Args:
+        notice: any.
+        region: its name.
+        lungs: the lungs that a user's region lies in; of ctlung's own regions it is known.
 
     A notice without regions speaks of all. What is wrong with a part is wrong with the whole
     that it is summed into; what is wrong with one lung is wrong with its thirds (a lung cut off
     has no thirds) and its lobes. A third and a lobe of one lung overlap: a notice on one speaks
-    of the other. ``lungs`` named alone speaks of both lungs together only.
+    of the other. Core and rim lie in every part of both lungs, and a user's region is taken to
+    lie in every part of its lungs. ``lungs`` named alone speaks of both lungs together only.
     """
     if not notice.regions:
         return True
     return any(
         region in (named, "lungs", _LUNG_OF.get(named))
         or _LUNG_OF.get(region) == named
-        or _overlap(region, named)
+        or _overlap(region, named, lungs)
         for named in notice.regions
     )
 
 
-def _overlap(one: str, other: str) -> bool:
-    """Whether one is a lobe and the other a third of the same lung."""
-    same = one in _LUNG_OF and _LUNG_OF[one] == _LUNG_OF.get(other)
-    return same and (one in LOBES) is not (other in LOBES)
+def _overlap(region: str, named: str, lungs: Sequence[str]) -> bool:
+    """Whether two regions of which neither holds the other share some lung."""
+    if named in DEPTHS:
+        return region not in (*DEPTHS, "lungs")
+    lung = _LUNG_OF.get(named, named)
+    if region in DEPTHS:
+        return lung in LOBES_OF
+    if lungs:
+        return lung in lungs
+    same = region in _LUNG_OF and _LUNG_OF[region] == _LUNG_OF.get(named)
+    return same and (region in LOBES) is not (named in LOBES)
 
 
-def reason_for(notices: Sequence[Notice], measure: str, region: str) -> str | None:
-    """Code of the first notice that withholds a measure in a region, or ``None``."""
+def reason_for(
+    notices: Sequence[Notice], measure: str, region: str, lungs: Sequence[str] = ()
+) -> str | None:
+    """Code of the first notice that withholds a measure in a region, or ``None``.
+
+    Args:
+        notices: those that withhold.
+        measure, region: of which.
+        lungs: as for :func:`covers`.
+    """
     for notice in notices:
-        if not covers(notice, region):
+        if not covers(notice, region, lungs):
             continue
         if measure in _affected(notice):
             return notice.code
-        # Thirds of a lung that is not all in view are thirds of something else.
-        if "thirds" in notice.affects and region in THIRDS:
+        # Thirds of a lung that is not all in view are thirds of something else; so is its core.
+        if "thirds" in notice.affects and region in (*THIRDS, *DEPTHS):
             return notice.code
     return None
 
 
-def slices_withheld(notices: Sequence[Notice], region: str) -> dict[int, str]:
+def slices_withheld(
+    notices: Sequence[Notice], region: str, lungs: Sequence[str] = ()
+) -> dict[int, str]:
     """Slices whose areas are withheld in a region, with the code of the first such notice."""
     found: dict[int, str] = {}
     for notice in notices:
-        if covers(notice, region):
+        if covers(notice, region, lungs):
             for k in notice.slices:
                 found.setdefault(k, notice.code)
     return found

@@ -209,8 +209,8 @@ def require_same_series(
     if not fits:
         raise InputError(
             f"{file} was drawn on another series: the one that it refers to is not the scan. "
-            "Measure that series (`ctlung check` lists them, --series chooses), or give the "
-            "lungs of this one.",
+            "Measure that series (`ctlung check` lists them, --series chooses), or give a mask "
+            "of this one.",
             code="given_lungs",
         )
 

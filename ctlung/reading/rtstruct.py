@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,11 +59,7 @@ def read_structures(
         InputError: no lung in it, of another series, structures that overlap.
         GeometryMismatch: its contours do not lie in the scan's slices.
     """
-    with Opener() as opener, guarded():
-        with opener.open(ref) as stream:
-            dataset = read_dataset(stream, settings, pixels=True)
-        require_same_series(*_references(dataset), scan, file)
-        rois = list(_rois(dataset))
+    rois = _read(ref, file, scan, settings, lambda name: structure_named(name) is not None)
     named = [Named(r.number, r.name, structure_named(r.name)) for r in rois if r.contours]
     choice = choose(named, file, "structures")
     canvas = Canvas(np.zeros(scan.geometry.shape, np.uint8))
@@ -73,6 +69,29 @@ def read_structures(
                 canvas.paint(k, mask, choice.numbers[roi.number])
     canvas.require_apart(file)
     return canvas.labels, choice
+
+
+def drawn_structures(
+    ref: FileRef, file: str, scan: Scan, settings: Settings
+) -> Iterator[tuple[Named, list[tuple[int, BoolArray]]]]:
+    """Every structure of a structure set that has closed contours, with its mask in each slice.
+
+    Args, raises: as for :func:`read_structures`.
+    """
+    for roi in _read(ref, file, scan, settings, lambda name: True):
+        if roi.contours:
+            named = Named(roi.number, roi.name, structure_named(roi.name))
+            yield named, list(_filled(roi, scan.geometry, file))
+
+
+def _read(
+    ref: FileRef, file: str, scan: Scan, settings: Settings, wanted: Callable[[str], bool]
+) -> list[_Roi]:
+    with Opener() as opener, guarded():
+        with opener.open(ref) as stream:
+            dataset = read_dataset(stream, settings, pixels=True)
+        require_same_series(*_references(dataset), scan, file)
+        return list(_rois(dataset, wanted))
 
 
 def _references(dataset: Dataset) -> tuple[list[str], list[str]]:
@@ -89,7 +108,8 @@ def _references(dataset: Dataset) -> tuple[list[str], list[str]]:
     return [s for s in series if s], [s for s in slices if s]
 
 
-def _rois(dataset: Dataset) -> Iterator[_Roi]:
+def _rois(dataset: Dataset, wanted: Callable[[str], bool]) -> Iterator[_Roi]:
+    """Structures in the order of the file; of those not wanted, that there is something."""
     top = Attributes([dataset])
     names: dict[int, str] = {}
     for item in top.get("StructureSetROISequence") or []:
@@ -99,7 +119,7 @@ def _rois(dataset: Dataset) -> Iterator[_Roi]:
     for item in top.get("ROIContourSequence") or []:
         roi = Attributes([item])
         number = roi.whole("ReferencedROINumber") or 0
-        if structure_named(names.get(number, "")) is None:
+        if not wanted(names.get(number, "")):
             # Whatever else was drawn is named in the error where there is no lung.
             if roi.get("ContourSequence"):
                 contours[number].append(np.empty((0, 3)))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,70 @@ def read_segments(
         InputError: no lung in it, of another series, segments that overlap.
         GeometryMismatch: its frames do not lie on the scan's slices and pixels.
     """
+    with _opened(ref, file, scan, settings) as (top, frames), guarded():
+        segments = _segments(top, lambda segment, text: _structure(segment, text, file))
+        if frames.label_map:
+            return _label_map(segments, frames, scan, file)
+        return _one_a_frame(segments, frames, scan, file)
+
+
+def drawn_segments(
+    ref: FileRef, file: str, scan: Scan, settings: Settings
+) -> Iterator[tuple[Named, list[tuple[int, BoolArray]]]]:
+    """Every segment of a segmentation with its mask in each slice that holds any of it.
+
+    Args, raises: as for :func:`read_segments`; a segment may be empty, and may overlap others.
+    """
+    with _opened(ref, file, scan, settings) as (top, stored), guarded():
+        frames = stored
+        if stored.label_map:
+            # Every segment asks every frame.
+            decoded = [stored.pixels(frame) for frame in range(len(stored.chains))]
+            frames = replace(stored, pixels=decoded.__getitem__)
+        for segment in _segments(top, lambda _, text: structure_named(text)):
+            if segment.key == 0 and frames.label_map:
+                continue
+            parts = []
+            for frame, chain in enumerate(frames.chains):
+                mask = frames.mask(frame, segment.key)
+                if mask is not None and mask.any():
+                    parts.append(frame_on_slice(Attributes(chain), mask, scan.geometry, file))
+            yield segment, parts
+
+
+@dataclass(frozen=True, eq=False)
+class _Frames:
+    """The frames of a segmentation.
+
+    Attributes:
+        chains: functional groups of each frame, nearest first.
+        numbers: segment of each frame; 0 where the frames hold several.
+        pixels: from frame number to stored values ``[row, column]``.
+        least: stored value from which on a voxel is in its segment.
+        label_map: whether the stored value is the segment's number.
+    """
+
+    chains: list[list[Dataset]]
+    numbers: list[int]
+    pixels: Pixels
+    least: float
+    label_map: bool
+
+    def mask(self, frame: int, segment: int) -> BoolArray | None:
+        """Where a segment lies in a frame, as stored; ``None`` if the frame is another's."""
+        if self.label_map:
+            inside: BoolArray = self.pixels(frame) == segment
+            return inside
+        if self.numbers[frame] != segment:
+            return None
+        at_least: BoolArray = self.pixels(frame) >= self.least
+        return at_least
+
+
+@contextmanager
+def _opened(
+    ref: FileRef, file: str, scan: Scan, settings: Settings
+) -> Iterator[tuple[Attributes, _Frames]]:
     wide = replace(settings, max_slices=settings.max_slices * _SEGMENTS_AT_MOST)
     with ExitStack() as stack:
         opener = stack.enter_context(Opener())
@@ -66,14 +130,22 @@ def read_segments(
         top = Attributes([dataset])
         require_same_series(*_references(dataset), scan, file)
         pixel_bytes(top, wide)
-        segments = _segments(top, file)
+        label_map = top.text("SegmentationType") == "LABELMAP"
         pixels = _pixels(ref, opener, top, wide, stack)
         with guarded():
             chains = list(frame_chains(dataset, wide))
             numbers = list(_segment_numbers(dataset, len(chains)))
-            if top.text("SegmentationType") == "LABELMAP":
-                return _label_map(segments, chains, pixels, scan, file)
-            return _one_a_frame(segments, chains, numbers, pixels, top, scan, file)
+            least = _least(top)
+        yield top, _Frames(chains, numbers, pixels, least, label_map)
+
+
+def _least(top: Attributes) -> float:
+    if top.text("SegmentationType") != "FRACTIONAL":
+        return 1.0
+    highest = top.whole("MaximumFractionalValue")
+    if not highest or highest < 1:
+        raise Damaged("it is fractional without Maximum Fractional Value")
+    return highest / 2.0
 
 
 def _references(dataset: Dataset) -> tuple[list[str], list[str]]:
@@ -87,7 +159,7 @@ def _references(dataset: Dataset) -> tuple[list[str], list[str]]:
     return [s for s in series if s], [s for s in slices if s]
 
 
-def _segments(top: Attributes, file: str) -> list[Named]:
+def _segments(top: Attributes, structure: Callable[[Attributes, str], str | None]) -> list[Named]:
     found = []
     for item in top.get("SegmentSequence") or []:
         segment = Attributes([item])
@@ -95,7 +167,7 @@ def _segments(top: Attributes, file: str) -> list[Named]:
         if number is None:
             raise Damaged("a segment has no number")
         text = segment.text("SegmentLabel") or segment.text("SegmentDescription") or ""
-        found.append(Named(number, text, _structure(segment, text, file)))
+        found.append(Named(number, text, structure(segment, text)))
     if not found:
         raise Damaged("it describes no segments")
     return found
@@ -180,51 +252,41 @@ def _bits(dataset: Dataset) -> Pixels:
 
 
 def _one_a_frame(
-    segments: list[Named],
-    chains: list[list[Dataset]],
-    numbers: list[int],
-    pixels: Pixels,
-    top: Attributes,
-    scan: Scan,
-    file: str,
+    segments: list[Named], frames: _Frames, scan: Scan, file: str
 ) -> tuple[LabelArray, Choice]:
     """Binary and fractional: each frame belongs to one segment."""
-    least = 1.0
-    if top.text("SegmentationType") == "FRACTIONAL":
-        highest = top.whole("MaximumFractionalValue")
-        if not highest or highest < 1:
-            raise Damaged("it is fractional without Maximum Fractional Value")
-        least = highest / 2.0
     masks: dict[int, BoolArray] = {}
     known = {s.key for s in segments if s.structure is not None}
-    for frame, number in enumerate(numbers):
+    for frame, number in enumerate(frames.numbers):
         if number in known:
-            mask = pixels(frame) >= least
-            if mask.any():
+            mask = frames.mask(frame, number)
+            if mask is not None and mask.any():
                 masks[frame] = mask
-    filled = {numbers[frame] for frame in masks}
+    filled = {frames.numbers[frame] for frame in masks}
     choice = choose(
         [s for s in segments if s.key in filled or s.key not in known], file, "segments"
     )
     canvas = Canvas(np.zeros(scan.geometry.shape, np.uint8))
     for frame, mask in masks.items():
-        if numbers[frame] in choice.numbers:
-            k, plane = frame_on_slice(Attributes(chains[frame]), mask, scan.geometry, file)
-            canvas.paint(k, plane, choice.numbers[numbers[frame]])
+        number = frames.numbers[frame]
+        if number in choice.numbers:
+            k, plane = frame_on_slice(Attributes(frames.chains[frame]), mask, scan.geometry, file)
+            canvas.paint(k, plane, choice.numbers[number])
     canvas.require_apart(file)
     return canvas.labels, choice
 
 
 def _label_map(
-    segments: list[Named], chains: list[list[Dataset]], pixels: Pixels, scan: Scan, file: str
+    segments: list[Named], frames: _Frames, scan: Scan, file: str
 ) -> tuple[LabelArray, Choice]:
     """Label map: the stored value is the segment's number."""
-    filled = {int(n) for frame in range(len(chains)) for n in np.unique(pixels(frame))}
+    everywhere = range(len(frames.chains))
+    filled = {int(n) for frame in everywhere for n in np.unique(frames.pixels(frame))}
     known = [s for s in segments if s.key in filled or s.structure is None]
     choice = choose([s for s in known if s.key != 0], file, "segments")
     canvas = Canvas(np.zeros(scan.geometry.shape, np.uint8))
-    for frame, chain in enumerate(chains):
-        values = pixels(frame)
+    for frame, chain in enumerate(frames.chains):
+        values = frames.pixels(frame)
         for theirs, ours in choice.numbers.items():
             mask = values == theirs
             if mask.any():

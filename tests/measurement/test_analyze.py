@@ -16,6 +16,7 @@ from ctlung.settings import Settings
 from ctlung.vocabulary import (
     ADDITIVE_MEASURES,
     AREA_MEASURES,
+    DEPTHS,
     GROUPS,
     MEASURED_PART,
     MEASURES,
@@ -108,8 +109,9 @@ def test_slices_without_lesion_have_no_mean_even_where_every_voxel_is_enough() -
 def test_parts_add_up_to_the_whole(seed: int) -> None:
     report = _analyze(random_scan(seed), settings=OPEN)
     for measure in ADDITIVE_MEASURES:
-        parts = [sum(report.value(measure, r) or 0.0 for r in rs) for rs in (REGIONS[1:3], THIRDS)]
-        assert parts == pytest.approx([report.value(measure)] * 2, rel=1e-12)
+        cuts = (REGIONS[1:3], THIRDS, DEPTHS)
+        parts = [sum(report.value(measure, r) or 0.0 for r in regions) for regions in cuts]
+        assert parts == pytest.approx([report.value(measure)] * 3, rel=1e-12)
     both = report.value("ground_glass_volume_ml"), report.value("consolidation_volume_ml")
     assert sum(v or 0.0 for v in both) == pytest.approx(report.value("lesion_volume_ml"))
     assert sum(r.lung_area_cm2 * r.weight_mm / 10 for r in report.slices) == pytest.approx(
@@ -276,7 +278,7 @@ def test_one_slice_has_areas_and_ct_numbers_but_no_volume() -> None:
         reasons = _reasons(report, region)
         for measure in (*VOLUME_MEASURES, *MEASURED_PART):
             assert reasons[measure] == "single_slice"
-    for region in THIRDS:
+    for region in (*THIRDS, *DEPTHS):
         assert set(_reasons(report, region).values()) == {"single_slice"}
     assert report.value("lesion_area_max_cm2") == pytest.approx(10.8)
     assert report.value("ct_number_lesion_hu") == -500.0
@@ -295,6 +297,8 @@ def test_lung_in_four_slices_has_no_volume_but_its_part_in_view() -> None:
         report = _analyze(measured(item.scan.hu, lungs, 0 * lungs, item.scan.geometry))
         assert report["lung_volume_ml"].reason == reason
         assert report["lesion_percent", "left_lung"].reason == reason
+        for region in DEPTHS:
+            assert report["lung_mean_hu", region].reason == reason
         assert report.value("lung_volume_measured_ml") == pytest.approx(n * 25.2)
         assert report.value("lesion_area_max_cm2") == 0.0
 
@@ -332,7 +336,7 @@ def test_a_notice_on_one_lung_speaks_of_its_thirds_and_of_both_lungs() -> None:
 def test_a_notice_on_a_third_speaks_of_what_it_is_part_of() -> None:
     report = _analyze(two_boxes(), _null("motion", "tails", regions=("left_lung_lower",)))
     touched = {r for r in REGIONS if report["lung_sd_hu", r].reason == "motion"}
-    assert touched == {"lungs", "left_lung", "left_lung_lower"}
+    assert touched == {"lungs", "left_lung", "left_lung_lower", *DEPTHS}
 
 
 def test_a_notice_on_both_lungs_together_leaves_each_lung() -> None:

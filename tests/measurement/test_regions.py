@@ -6,12 +6,14 @@ from support.measured_scans import random_lobes, two_boxes
 
 from ctlung.geometry import Geometry
 from ctlung.measurement.regions import (
+    Partition,
     label_areas,
     partition_by_lobes,
     partition_by_thirds,
+    split_by_depth,
     thirds_by_height,
 )
-from ctlung.vocabulary import LOBE_LABELS, LOBES, LOBES_OF, LUNG_LABELS, REGIONS
+from ctlung.vocabulary import DEPTHS, LOBE_LABELS, LOBES, LOBES_OF, LUNG_LABELS, REGIONS, THIRDS
 from ctlung.volume import LabelMap
 
 
@@ -59,11 +61,11 @@ def test_each_lung_has_its_own_thirds() -> None:
 
 def test_regions_are_those_of_the_vocabulary_and_do_not_overlap() -> None:
     partition = partition_by_thirds(two_boxes().lungs)
-    assert set(partition.regions) == set(REGIONS)
-    thirds = [a for name in REGIONS[3:] for a in partition.regions[name]]
+    assert set(partition.regions) == {*REGIONS[:3], *THIRDS}
+    thirds = [a for name in THIRDS for a in partition.regions[name]]
     assert sorted(thirds) == list(range(partition.n_atoms))
     for lung in REGIONS[1:3]:
-        parts = [a for n in REGIONS[3:] if n.startswith(lung) for a in partition.regions[n]]
+        parts = [a for n in THIRDS if n.startswith(lung) for a in partition.regions[n]]
         assert sorted(parts) == sorted(partition.regions[lung])
 
 
@@ -75,7 +77,7 @@ def test_lobes_are_cut_out_of_the_lung_of_their_side() -> None:
     found = partition_by_lobes(
         LabelMap(lungs, geometry, LUNG_LABELS), LabelMap(lobes, geometry, LOBE_LABELS)
     )
-    assert set(found.regions) == {*REGIONS, *LOBES}
+    assert set(found.regions) == {*REGIONS[:3], *THIRDS, *LOBES}
     atoms = found.atom_of[np.arange(3)[:, None, None], found.parcels]
     inside = found.parcels > 0
     expected = {"rul": [(0, 3)], "rml": [(0, 4)], "rll": [(0, 5), (0, 6)]}
@@ -94,18 +96,40 @@ def test_with_lobes_the_other_regions_stay_as_they_were(seed: int) -> None:
     plain = partition_by_thirds(item.lungs, item.scan.outside_fov)
     found = partition_by_lobes(item.lungs, item.lobes, item.scan.outside_fov)
     slices = np.arange(len(item.lungs.labels))[:, None, None]
-    for name in REGIONS:
+    for name in (*REGIONS[:3], *THIRDS):
         before, after = (
             np.isin(p.atom_of[slices, p.parcels], p.regions[name]) & (p.parcels > 0)
             for p in (plain, found)
         )
         np.testing.assert_array_equal(before, after)
-    thirds = [a for name in REGIONS[3:] for a in found.regions[name]]
+    thirds = [a for name in THIRDS for a in found.regions[name]]
     assert sorted(thirds) == list(range(found.n_atoms))
     for lung, lobes in LOBES_OF.items():
         parts = [a for lobe in lobes for a in found.regions[lobe]]
         assert len(set(parts)) == len(parts)
         assert set(parts) < set(found.regions[lung])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_depth_cuts_every_region_in_two(seed: int) -> None:
+    item = random_lobes(seed)
+    assert item.lobes is not None
+    whole = partition_by_lobes(item.lungs, item.lobes, item.scan.outside_fov)
+    rim = np.random.default_rng(seed).random(item.scan.hu.shape) < 0.4
+    cut = split_by_depth(whole, rim)
+    assert set(cut.regions) == {*REGIONS, *LOBES}
+    slices = np.arange(len(rim))[:, None, None]
+
+    def where(partition: Partition, name: str) -> np.ndarray:
+        atoms = partition.atom_of[slices, partition.parcels]
+        return np.isin(atoms, partition.regions[name]) & (partition.parcels > 0)
+
+    for name in whole.regions:
+        np.testing.assert_array_equal(where(cut, name), where(whole, name))
+    np.testing.assert_array_equal(where(cut, "rim"), rim & (item.lungs.labels > 0))
+    np.testing.assert_array_equal(where(cut, "core"), ~rim & (item.lungs.labels > 0))
+    parts = [a for name in DEPTHS for a in cut.regions[name]]
+    assert sorted(parts) == sorted(cut.regions["lungs"]) == list(range(cut.n_atoms))
 
 
 def test_areas_leave_padding_out() -> None:

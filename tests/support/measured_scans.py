@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ctlung.geometry import Geometry
+from ctlung.measurement.depth import rim_of
 from ctlung.vocabulary import LESION_LABELS, LOBE_LABELS, LUNG_LABELS
 from ctlung.volume import LabelMap, Scan
 
@@ -129,13 +130,17 @@ def own_bands(dense_from: int = 100) -> dict[str, tuple[int, int]]:
 
 
 class Oracle:
-    """The measures by loops over voxels, with exact fractions; slow and obvious."""
+    """The measures by loops over voxels, with exact fractions; slow and obvious.
+
+    What is rim it takes from the code, for tests/measurement/test_depth.py asks that slow way.
+    """
 
     def __init__(self, item: Measured) -> None:
         self.hu = np.asarray(item.scan.hu).tolist()
         self.lungs = np.asarray(item.lungs.labels).tolist()
         self.lesions = np.asarray(item.lesions.labels).tolist()
         self.lobes = None if item.lobes is None else np.asarray(item.lobes.labels).tolist()
+        self.rim = rim_of(item.lungs).tolist()
         outside = item.scan.outside_fov
         self.outside = None if outside is None else outside.tolist()
         self.s = list(item.scan.geometry.slice_positions_mm)
@@ -183,7 +188,9 @@ class Oracle:
         for k, i, j in self._voxels():
             side = self.lungs[k][i][j]
             lung = LUNG_LABELS[side]
-            names = ("lungs", lung, f"{lung}_{self.thirds[side][k]}", self._lobe(side, k, i, j))
+            depth = "rim" if self.rim[k][i][j] else "core"
+            third = f"{lung}_{self.thirds[side][k]}"
+            names = ("lungs", lung, third, depth, self._lobe(side, k, i, j))
             if name in names:
                 kept.append((k, i, j))
         return kept
