@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
+from ctlung.aorta import aorta_mask, find_aorta
 from ctlung.arrays import BoolArray, Box, Float32Array, LabelArray, bounding_box
 from ctlung.errors import NotChestCT
 from ctlung.morphology import grow, grow_faces, open_, shrink_faces
@@ -50,6 +51,9 @@ AIRLESS_SHARE = 0.2
 GAS_HU = -930.0
 WHITE_LUNG_ML = 500.0
 TOUCHING_SHARE = 0.1
+AORTA_WALL_MM = 2.0
+"""Unenhanced, the descending aorta looks like airless lung beside the left lung. Where it is found
+by its shape, it is no lung."""
 
 Probabilities = Callable[[Float32Array], Float32Array]
 
@@ -96,6 +100,8 @@ class NetworkSegmenter:
         coarse = np.where(lungs > 0.5, np.where(right >= left, 1, 2), 0).astype(np.uint8)
         body = body_tissue(grid)
         found = self._cross_check(grid, np.where(right >= left, 1, 2).astype(np.uint8), body)
+        aorta = aorta_beside(grid, found)
+        coarse[aorta & (grid.hu >= AIR_HU)] = 0
         coarse = within_body(coarse, body)
         coarse[~without_bowel_gas(grid, coarse > 0)] = 0
         if found is not None:
@@ -106,7 +112,7 @@ class NetworkSegmenter:
         coarse = without_wall(coarse, dense, grid)
         free = (lungs > PERHAPS) & (airway < PERHAPS) & (grid.hu < AIR_HU)
         coarse = into_air(coarse, free)
-        never = (airway > 0.5) & (coarse == 0)
+        never = ((airway > 0.5) | aorta) & (coarse == 0)
         labels = refine(scan, grid, coarse, dense, never, AIR_HU, dense)
         lumen = None if found is None else native_lumen(scan, grid, found.lumen)
         return Segmentation(
@@ -136,6 +142,14 @@ class NetworkSegmenter:
             return self.threshold.look(grid, sides, body)
         except NotChestCT:
             return None
+
+
+def aorta_beside(grid: WorkingGrid, found: Found | None) -> BoolArray:
+    """The descending aorta with its wall; nothing where it was not found for sure."""
+    if found is None:
+        return np.zeros(grid.hu.shape, dtype=bool)
+    discs = find_aorta(grid, (found.lungs == 1, found.lungs == 2))
+    return aorta_mask(grid, discs, AORTA_WALL_MM)
 
 
 def _require_lungs(grid: WorkingGrid, coarse: LabelArray, found: Found | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -73,6 +74,28 @@ def test_dense_lung_is_kept_and_said_to_be_the_networks_word() -> None:
     (notice,) = (n for n in found.notices if n.code == "segmenters_disagree")
     assert notice.effect == "warn"
     assert notice.regions == ("left_lung",)
+
+
+def test_an_aorta_that_the_network_takes_for_lung_is_none() -> None:
+    c = chest()
+    _, dy, dx = c.scan.geometry.spacing_mm
+    rows, columns = c.scan.hu.shape[1:]
+    y, x = (np.arange(rows) * dy)[:, None], (np.arange(columns) * dx)[None, :]
+    left = np.argwhere(c.lungs[28] == 2) * (dy, dx)
+    middle = left[:, 0].max() - 45.0, left[:, 1].min() + 16.0
+    tube = ((y - middle[0]) ** 2 + (x - middle[1]) ** 2 < 12.0**2)[None] & (c.lungs > 0)
+    hu = np.where(tube, 45 + np.random.default_rng(0).normal(0, 8, tube.shape), c.scan.hu)
+    scan = dataclasses.replace(c.scan, hu=hu.astype(np.int16))
+    found = answering(dataclasses.replace(c, scan=scan)).segment(scan)
+    # It is looked for below the arch.
+    heights = np.flatnonzero((c.lungs > 0).any(axis=(1, 2)))
+    below = slice(heights[0], heights[0] + int(0.65 * len(heights)))
+    lower = np.zeros_like(tube)
+    lower[below] = tube[below]
+    assert c.ml(lower) > 30
+    assert c.ml(lower & (found.lungs.labels > 0)) < 0.1 * c.ml(lower)
+    outside = (found.lungs.labels > 0) & ~tube
+    assert c.ml(outside) == pytest.approx(c.ml((c.lungs > 0) & ~tube), rel=0.02)
 
 
 def test_aerated_lung_that_the_network_missed_is_a_warning() -> None:
