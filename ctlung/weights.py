@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ctlung.errors import WeightsAltered, WeightsMissing
 
-LUNG_MODEL = "lung-unet-3mm-1"
+LUNG_MODEL = "lung-unet-3mm-2"
 """Folder of the shipped lung model."""
 
 _REINSTALL = "Install ctlung again, or name another segmenter (--segmenter threshold)."
