@@ -22,6 +22,7 @@ from ctlung.segmentation.given import GivenLungs
 from ctlung.segmentation.load import load_segmenter
 from ctlung.segmentation.protocol import Segmenter
 from ctlung.settings import Settings
+from ctlung.side_by_side import both
 from ctlung.version import __version__
 from ctlung.volume import LabelMap, Scan, Segmentation
 from ctlung.writing.keys import load_key
@@ -93,10 +94,13 @@ def segment(
     _refuse(notices)
     say("segmenting lungs", 0.45)
     segmentation = segment_lungs(scan, segmenter, device=device)
-    notices += check_result(scan, segmentation, settings)
-    _refuse(notices)
     say("finding lesions", 0.70)
-    lesions = find_lesions(scan, segmentation.lungs, segmentation.anatomy, settings=settings)
+    found, lesions = both(
+        lambda: check_result(scan, segmentation, settings),
+        lambda: find_lesions(scan, segmentation.lungs, segmentation.anatomy, settings=settings),
+    )
+    notices += found
+    _refuse(notices)
     say("measuring", 0.90)
     provenance = _provenance(scan, segmentation, settings, key, identifiers)
     report = analyze(

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "ctlung"
 FLOORS = (
     ("errors", "vocabulary", "measures", "bands", "arrays", "version"),
-    ("geometry", "notices", "volume", "settings", "identity", "morphology"),
+    ("geometry", "notices", "volume", "settings", "identity", "morphology", "side_by_side"),
     ("records", "working_grid", "network_grid", "weights", "unet", "aorta"),
     (
         "reading",
@@ -50,7 +50,7 @@ ALLOWED = {
     "typer": r"cli/.*",
     "multiprocessing": r"reading/decod.*\.py|trial/.*",
     "subprocess": r"reading/decod.*\.py|segmentation/adapters_totalsegmentator\.py|trial/.*",
-    "concurrent": r"trial/.*",
+    "concurrent": r"side_by_side\.py|trial/.*",
 }
 """Third-party and standard modules that belong in one place."""
 FORBIDDEN = (

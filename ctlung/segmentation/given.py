@@ -253,7 +253,8 @@ def _compared(grid: WorkingGrid, found: LabelArray) -> tuple[float | None, BoolA
     The threshold segmenter looks for both; the share is ``None`` where it finds no lung.
     """
     try:
-        seen = ThresholdSegmenter().look(grid)
+        threshold = ThresholdSegmenter()
+        seen = threshold.look(grid, threshold.air(grid))
     except NotChestCT:
         return None, find_airways(grid, air_inside(grid))
     within = block_mean(found > 0, grid.factors)

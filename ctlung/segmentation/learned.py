@@ -25,11 +25,13 @@ from ctlung.segmentation.disagreement import disagreements
 from ctlung.segmentation.refine import refine
 from ctlung.segmentation.sides import GAS_MEDIAN_HU, SHALLOW_SLICES, without_bowel_gas
 from ctlung.segmentation.threshold import (
+    Air,
     Found,
     ThresholdSegmenter,
     lost_dense_lung,
     native_lumen,
 )
+from ctlung.side_by_side import both
 from ctlung.vocabulary import LUNG_LABELS
 from ctlung.volume import Anatomy, LabelMap, Scan, Segmentation
 from ctlung.working_grid import WorkingGrid, working_grid
@@ -95,11 +97,12 @@ class NetworkSegmenter:
 
     def _segment(self, scan: Scan) -> Segmentation:
         grid = working_grid(scan, WORKING_MM)
-        right, left, airway = self._look(grid)
+        (right, left, airway), (body, air) = both(lambda: self._look(grid), lambda: self._air(grid))
         lungs = right + left
         coarse = np.where(lungs > 0.5, np.where(right >= left, 1, 2), 0).astype(np.uint8)
-        body = body_tissue(grid)
-        found = self._cross_check(grid, np.where(right >= left, 1, 2).astype(np.uint8), body)
+        found = None
+        if air is not None:
+            found = self.threshold.look(grid, air, np.where(right >= left, 1, 2).astype(np.uint8))
         aorta = aorta_beside(grid, found)
         coarse[aorta & (grid.hu >= AIR_HU)] = 0
         coarse = within_body(coarse, body)
@@ -137,11 +140,13 @@ class NetworkSegmenter:
         right, left, airway = (from_network_grid(c, self.voxel_mm, grid) for c in classes)
         return right, left, airway
 
-    def _cross_check(self, grid: WorkingGrid, sides: LabelArray, body: BoolArray) -> Found | None:
+    def _air(self, grid: WorkingGrid) -> tuple[BoolArray, Air | None]:
+        """The body's tissue, and lung-like air if there is any."""
+        body = body_tissue(grid)
         try:
-            return self.threshold.look(grid, sides, body)
+            return body, self.threshold.air(grid, body)
         except NotChestCT:
-            return None
+            return body, None
 
 
 def aorta_beside(grid: WorkingGrid, found: Found | None) -> BoolArray:

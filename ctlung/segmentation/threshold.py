@@ -29,6 +29,23 @@ HOLE_MM2 = 150.0
 
 
 @dataclass(frozen=True, eq=False)
+class Air:
+    """Air on the working grid, right and left not yet told apart.
+
+    Attributes:
+        parts: lung-like air, ml and bool ``[z, y, x]``, largest first.
+        lumen: of the airways.
+        airways: the large ones with their walls.
+        hila: what lies close to the large airways.
+    """
+
+    parts: tuple[tuple[float, BoolArray], ...]
+    lumen: BoolArray
+    airways: BoolArray
+    hila: BoolArray
+
+
+@dataclass(frozen=True, eq=False)
 class Found:
     """What was found on the working grid.
 
@@ -87,7 +104,7 @@ class ThresholdSegmenter:
 
     def _segment(self, scan: Scan) -> Segmentation:
         grid = working_grid(scan, self.working_mm)
-        found = self.look(grid)
+        found = self.look(grid, self.air(grid))
         coarse = found.lungs
         filled = (coarse > 0) & ~found.air
         labels = refine(scan, grid, coarse, filled, found.airways & ~found.air, AIR_HU)
@@ -104,17 +121,11 @@ class ThresholdSegmenter:
         """``behind_warn_percent`` and ``dents_warn_ml``."""
         return self.behind_warn_percent, self.dents_warn_ml
 
-    def look(
-        self,
-        grid: WorkingGrid,
-        sides: LabelArray | None = None,
-        body: BoolArray | None = None,
-    ) -> Found:
-        """Lungs and airways on the working grid.
+    def air(self, grid: WorkingGrid, body: BoolArray | None = None) -> Air:
+        """Lung-like air and airways on the working grid: what can be told before the sides.
 
         Args:
             grid: the scan at about ``working_mm``.
-            sides: 1 or 2 everywhere, where somebody else has told right from left.
             body: the body's tissue, where it is known.
 
         Raises:
@@ -128,14 +139,25 @@ class ThresholdSegmenter:
         parts = self._parts(grid, inside & ~airways)
         if not parts:
             raise NotChestCT(_no_lungs(grid, inside))
+        return Air(tuple(parts), lumen, airways, hila)
+
+    def look(self, grid: WorkingGrid, air: Air, sides: LabelArray | None = None) -> Found:
+        """Lungs and airways on the working grid.
+
+        Args:
+            grid: the scan at about ``working_mm``.
+            air: what :meth:`air` found there.
+            sides: 1 or 2 everywhere, where somebody else has told right from left.
+        """
+        parts = list(air.parts)
         if sides is None:
             raw, cut = split_sides(grid, parts, _middle(grid, parts))
         else:
-            air = np.logical_or.reduce([part for _, part in parts])
-            raw, cut = np.where(air, sides, 0).astype(np.uint8), False
-        lungs = self._fill(grid, raw, hila)
-        lungs[self._stumps(grid, lungs, lumen)] = 0
-        return Found(lungs, raw > 0, lumen, airways, cut)
+            aerated = np.logical_or.reduce([part for _, part in parts])
+            raw, cut = np.where(aerated, sides, 0).astype(np.uint8), False
+        lungs = self._fill(grid, raw, air.hila)
+        lungs[self._stumps(grid, lungs, air.lumen)] = 0
+        return Found(lungs, raw > 0, air.lumen, air.airways, cut)
 
     def _parts(self, grid: WorkingGrid, air: BoolArray) -> list[tuple[float, BoolArray]]:
         joined = lung_parts(grid, air)
