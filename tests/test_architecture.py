@@ -50,7 +50,8 @@ ALLOWED = {
     "typer": r"cli/.*",
     "multiprocessing": r"reading/decod.*\.py|trial/.*",
     "subprocess": r"reading/decod.*\.py|segmentation/adapters_totalsegmentator\.py|trial/.*",
-    "concurrent": r"side_by_side\.py|trial/.*",
+    "concurrent": r"trial/.*",
+    "threading": r"side_by_side\.py|reading/decod.*\.py|trial/.*",
 }
 """Third-party and standard modules that belong in one place."""
 FORBIDDEN = (

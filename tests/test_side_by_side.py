@@ -27,3 +27,11 @@ def test_an_error_of_the_first_comes_before_one_of_the_second() -> None:
         both(lambda: _fail(KeyError("a")), lambda: _fail(ValueError("b")))
     with pytest.raises(ValueError, match="b"):
         both(lambda: 1, lambda: _fail(ValueError("b")))
+
+
+def test_an_error_of_the_first_does_not_wait_for_the_second() -> None:
+    held = threading.Event()
+    with pytest.raises(KeyError):
+        both(lambda: _fail(KeyError("a")), lambda: held.wait(60))
+    assert not held.is_set()
+    held.set()

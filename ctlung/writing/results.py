@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from ctlung.records import SCHEMA_SCAN, ScanResult
-from ctlung.side_by_side import both
 from ctlung.writing.folder import require_free, whole_folder
 from ctlung.writing.pictures import draw_overlay
 from ctlung.writing.tables import measurements_as_csv, report_as_json, slices_as_csv
@@ -61,11 +60,14 @@ def write_result(
         _write_text(place / REPORT_FILE, report_as_json(result.report))
         _write_text(place / MEASUREMENTS_FILE, measurements_as_csv(result.report))
         _write_text(place / SLICES_FILE, slices_as_csv(result.report))
-        picture = place / OVERLAY_FILE
-        both(
-            lambda: _write_volumes(result, place, with_scan),
-            lambda: draw_overlay(result.scan, result.lungs, result.lesions, result.report, picture),
-        )
+        stored = result.scan.source.stored
+        write_labels(result.lungs, stored, place / LUNGS_FILE)
+        write_labels(result.lesions, stored, place / LESIONS_FILE)
+        if result.lobes is not None:
+            write_labels(result.lobes, stored, place / LOBES_FILE)
+        if with_scan:
+            write_scan_box(result.scan, result.lungs, place / SCAN_FILE)
+        draw_overlay(result.scan, result.lungs, result.lesions, result.report, place / OVERLAY_FILE)
     return folder
 
 
@@ -76,16 +78,6 @@ def require_output(out: str | Path, *, force: bool = False) -> None:
         OutputError: ``out`` exists, or may not be written.
     """
     require_free(Path(out), force=force, schema=SCHEMA_SCAN, files=RESULT_FILES, report=REPORT_FILE)
-
-
-def _write_volumes(result: ScanResult, place: Path, with_scan: bool) -> None:
-    stored = result.scan.source.stored
-    write_labels(result.lungs, stored, place / LUNGS_FILE)
-    write_labels(result.lesions, stored, place / LESIONS_FILE)
-    if result.lobes is not None:
-        write_labels(result.lobes, stored, place / LOBES_FILE)
-    if with_scan:
-        write_scan_box(result.scan, result.lungs, place / SCAN_FILE)
 
 
 def _write_text(path: Path, text: str) -> None:
