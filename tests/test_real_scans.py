@@ -66,11 +66,26 @@ def test_lung1_001_as_the_scanner_left_it(data_dir: Path, segmenter: str, least:
         assert dice(one, other) >= least
         # The goal is 0.98 over all voxels; docs/benchmarks/main_job.md has the figure.
         assert np.count_nonzero(one & other) >= 0.96 * np.count_nonzero(other)
-    if segmenter == "threshold":
-        # The network takes in tumour and dense apex, which the drawing leaves out: over all voxels
-        # it is the worse the more of them it keeps. docs/benchmarks/segmentation.md has the figure.
-        assert dice(found > 0, drawn > 0) >= least
     assert "dense_lung_lost" in {n.code for n in result.report.notices}
+
+
+@pytest.mark.parametrize(
+    ("segmenter", "least"),
+    [
+        ("threshold", 0.96),
+        pytest.param(
+            "network",
+            0.95,
+            marks=pytest.mark.xfail(
+                reason="keeps tumour and dense apex, which the drawing leaves out: 0.945"
+            ),
+        ),
+    ],
+)
+def test_lung1_001_over_all_voxels(data_dir: Path, segmenter: str, least: float) -> None:
+    result = _segment(data_dir, "dicom/lung1-001", segmenter)
+    drawn = _labels(data_dir / "dicom" / "lung1-001-structures" / "lungs.nii.gz")
+    assert dice(result.lungs.labels > 0, drawn > 0) >= least
 
 
 def test_lidc_idri_0001_with_padding_that_its_tag_misses(data_dir: Path) -> None:
