@@ -201,6 +201,8 @@ def train(stage: str, steps: int, peak: float) -> None:
                 file=sys.stderr,
                 flush=True,
             )
+            with path.with_suffix(".csv").open("a", encoding="utf-8") as log:
+                log.write(f"{stage},{step + 1},{np.mean(recent):.4f},{np.mean(ends):.4f}\n")
             recent, ends = [], []
 
 

@@ -61,8 +61,7 @@ The base has a history that its commands alone do not repeat: 6,000 steps at ful
 the aorta beside the found lungs was left unknown (1,800 of them with a faulty loss); 7,600 with the
 aorta known, nine in ten of them stopping at 6 mm; 2,800 with the unenhanced look; 15,600 with views
 bent by up to some 20 mm. docs/benchmarks/tried.md shows what each brought.
-Commands: `scripts/train_lungs_data.py`, `scripts/train_lungs.py base|final --steps N`, `export`,
-`ship`. Never trained or tuned on: `lctsc-202`, `lidc-idri-0001`, `qin-lsc-0049`, `lungctdiag-r168`
+Command: `scripts/train_lung_model.py --data FOLDER` (all stages; resumable). Never trained or tuned on: `lctsc-202`, `lidc-idri-0001`, `qin-lsc-0049`, `lungctdiag-r168`
 (held out), the evaluation scans, and the simulator's test family.
 """
 

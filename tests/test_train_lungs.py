@@ -11,6 +11,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
+import train_lung_model
 import train_lungs
 from train_lungs_augment import view
 from train_lungs_data import Case
@@ -79,3 +80,11 @@ def test_a_view_keeps_scan_and_labels_together() -> None:
             assert columns[named == 1].mean() < columns[named == 2].mean()
     assert len(agree) > 5
     assert all(agree)
+
+
+def test_one_command_runs_every_stage_in_order() -> None:
+    made = train_lung_model.commands(32_000, 1_500, 2)
+    assert [Path(c[0]).name for c in made] == ["train_lungs_data.py"] + ["train_lungs.py"] * 6
+    assert [c[1] for c in made[1:]] == ["base", "final", "fold0", "fold1", "fold2", "export"]
+    assert all(Path(c[0]).is_file() for c in made)
+    assert set(train_lung_model.STAGES) | {"base"} == set(train_lungs.STAGES)
