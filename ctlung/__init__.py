@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         check_scan,
         find_lesions,
         find_series,
+        load_finder,
         load_key,
         load_segmenter,
         read_scan,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     )
     from ctlung.geometry import Geometry
     from ctlung.identity import Key
+    from ctlung.lesions.finder import LesionFinder
     from ctlung.notices import Notice
     from ctlung.records import (
         Lesion,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
         ScorePart,
         SeverityScore,
         SliceRow,
+        Uncertainty,
     )
     from ctlung.segmentation.protocol import Segmenter
     from ctlung.settings import Settings
@@ -69,6 +72,7 @@ _HOMES = {
         "check_scan",
         "find_lesions",
         "find_series",
+        "load_finder",
         "load_key",
         "load_segmenter",
         "read_scan",
@@ -95,6 +99,7 @@ _HOMES = {
     ),
     "ctlung.geometry": ("Geometry",),
     "ctlung.identity": ("Key",),
+    "ctlung.lesions.finder": ("LesionFinder",),
     "ctlung.notices": ("Notice",),
     "ctlung.records": (
         "Lesion",
@@ -105,6 +110,7 @@ _HOMES = {
         "ScorePart",
         "SeverityScore",
         "SliceRow",
+        "Uncertainty",
     ),
     "ctlung.segmentation.protocol": ("Segmenter",),
     "ctlung.settings": ("Settings",),
@@ -123,6 +129,7 @@ __all__ = [
     "Key",
     "LabelMap",
     "Lesion",
+    "LesionFinder",
     "Measurement",
     "ModelError",
     "NoSeriesFound",
@@ -142,6 +149,7 @@ __all__ = [
     "SeveralVisits",
     "SeverityScore",
     "SliceRow",
+    "Uncertainty",
     "UnreadableFile",
     "UnsupportedGeometry",
     "WeightsAltered",
@@ -152,6 +160,7 @@ __all__ = [
     "check_scan",
     "find_lesions",
     "find_series",
+    "load_finder",
     "load_key",
     "load_segmenter",
     "read_scan",

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from ctlung.errors import IncompleteSeries, InputError, NotChestCT, NotHounsfield
 from ctlung.identity import Key
-from ctlung.lesions.rules import METHOD, find_lesions
+from ctlung.lesions import finder as lesion_finder
+from ctlung.lesions.finder import LesionFinder
+from ctlung.lesions.load import load_finder
 from ctlung.measurement.analyze import analyze
 from ctlung.measurement.quality import check_result
 from ctlung.notices import Notice
@@ -23,8 +25,9 @@ from ctlung.segmentation.load import load_segmenter
 from ctlung.segmentation.protocol import Segmenter
 from ctlung.settings import Settings
 from ctlung.side_by_side import both
+from ctlung.uncertainty import with_intervals
 from ctlung.version import __version__
-from ctlung.volume import LabelMap, Scan, Segmentation
+from ctlung.volume import Anatomy, LabelMap, Scan, Segmentation
 from ctlung.writing.keys import load_key
 from ctlung.writing.results import write_result
 
@@ -34,6 +37,7 @@ __all__ = [
     "check_scan",
     "find_lesions",
     "find_series",
+    "load_finder",
     "load_key",
     "load_segmenter",
     "read_scan",
@@ -52,6 +56,8 @@ def segment(
     segmenter: Segmenter | str | None = None,
     lungs: str | Path | LabelMap | None = None,
     regions: str | Path | LabelMap | Sequence[LabelMap] = (),
+    finder: LesionFinder | str | None = None,
+    uncertainty: bool = False,
     device: str = "auto",
     settings: Settings | None = None,
     key: Key | None = None,
@@ -69,7 +75,10 @@ def segment(
         regions: what else is to be measured by itself, in a file of one of these kinds or as
             label maps on the scan's grid: each label, segment or structure becomes a region
             ``user_<name>``, as far as it lies in the lungs. They may overlap.
-        device: where a segmenter that is named runs: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+        finder: of lesions: loaded, or its name.
+        uncertainty: give the headline measures an interval (``ctlung.uncertainty``).
+        device: where a segmenter or finder that is named runs: ``auto``, ``cpu``, ``cuda``,
+            ``cuda:N``.
         settings: limits and bands; what differs from the defaults is in the report.
         key: makes keyed hashes of patient, study and slices; without it they are ``None``.
         identifiers: put the originals into ``provenance.identifiers``.
@@ -95,14 +104,17 @@ def segment(
     say("segmenting lungs", 0.45)
     segmentation = segment_lungs(scan, segmenter, device=device)
     say("finding lesions", 0.70)
+    looker = _finder(finder, device)
     found, lesions = both(
         lambda: check_result(scan, segmentation, settings),
-        lambda: find_lesions(scan, segmentation.lungs, segmentation.anatomy, settings=settings),
+        lambda: lesion_finder.find_lesions(
+            looker, scan, segmentation.lungs, segmentation.anatomy, settings=settings
+        ),
     )
     notices += found
     _refuse(notices)
     say("measuring", 0.90)
-    provenance = _provenance(scan, segmentation, settings, key, identifiers)
+    provenance = _provenance(scan, segmentation, looker, settings, key, identifiers)
     report = analyze(
         scan,
         segmentation.lungs,
@@ -113,6 +125,17 @@ def segment(
         lobes=segmentation.lobes,
         regions=maps,
     )
+    if uncertainty:
+        say("asking how sure", 0.92)
+        report = with_intervals(
+            report,
+            scan,
+            segmentation.lungs,
+            lesions,
+            segmentation.anatomy,
+            looker,
+            settings,
+        )
     say("done", 1.0)
     report = _with_sop_hashes(report, scan, key)
     return ScanResult(scan, segmentation.lungs, lesions, report, segmentation.lobes)
@@ -135,6 +158,40 @@ def segment_lungs(
     if segmenter is None or isinstance(segmenter, str):
         segmenter = load_segmenter(segmenter or "default", device)
     return segmenter.segment(scan)
+
+
+def find_lesions(
+    scan: Scan,
+    lungs: LabelMap,
+    anatomy: Anatomy | None = None,
+    *,
+    finder: LesionFinder | str | None = None,
+    device: str = "auto",
+    settings: Settings | None = None,
+) -> LabelMap:
+    """Ground-glass (1) and consolidation (2) inside given lungs, uint8 ``[z, y, x]``.
+
+    Args:
+        scan: on its own grid.
+        lungs: 1 right, 2 left, on the scan's grid.
+        anatomy: airways, if known: the rule leaves them and their walls out.
+        finder: a loaded lesion finder or its name.
+        device: where a finder that is named runs.
+        settings: bands and sizes; the defaults are those of FIELD 2.2.
+
+    Raises:
+        GeometryMismatch: the lungs do not lie on the scan's grid.
+        ModelError: the finder or the device cannot be used.
+    """
+    return lesion_finder.find_lesions(
+        _finder(finder, device), scan, lungs, anatomy, settings=settings
+    )
+
+
+def _finder(finder: LesionFinder | str | None, device: str) -> LesionFinder:
+    if finder is None or isinstance(finder, str):
+        return load_finder(finder or "default", device)
+    return finder
 
 
 def _given(lungs: str | Path | LabelMap, scan: Scan, settings: Settings) -> GivenLungs:
@@ -181,7 +238,12 @@ def _refuse(notices: tuple[Notice, ...]) -> None:
 
 
 def _provenance(
-    scan: Scan, segmentation: Segmentation, settings: Settings, key: Key | None, open_: bool
+    scan: Scan,
+    segmentation: Segmentation,
+    finder: LesionFinder,
+    settings: Settings,
+    key: Key | None,
+    open_: bool,
 ) -> Provenance:
     a, who = scan.acquisition, scan.source.identifiers
     facts = {
@@ -217,7 +279,8 @@ def _provenance(
         segmenter=segmentation.segmenter,
         weights_sha256=segmentation.weights_sha256,
         device=segmentation.device,
-        lesion_method=METHOD,
+        lesion_method=finder.name,
+        lesion_weights_sha256=finder.weights_sha256,
         source_kind=scan.source.kind,
         input_digest=scan.source.digest,
         n_files=scan.source.n_files,

@@ -98,6 +98,25 @@ class SeverityScore:
 
 
 @dataclass(frozen=True)
+class Uncertainty:
+    """How far a measure moves, and the interval that follows (``ctlung.uncertainty``).
+
+    ``lung_edge``, ``lesion_edge``, ``band`` and ``noise`` are movements downwards and upwards, in
+    the unit of the measure; ``factor`` is what they were stretched by.
+    """
+
+    measure: str
+    region: str
+    low: float
+    high: float
+    factor: float
+    lung_edge: tuple[float, float]
+    lesion_edge: tuple[float, float]
+    band: tuple[float, float]
+    noise: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Enough to repeat the run.
 
@@ -112,6 +131,7 @@ class Provenance:
     weights_sha256: str | None = None
     device: str = "cpu"
     lesion_method: str = ""
+    lesion_weights_sha256: str | None = None
     source_kind: str = ""
     input_digest: str = ""
     n_files: int = 0
@@ -134,6 +154,7 @@ class ScanReport:
     notices: tuple[Notice, ...] = ()
     provenance: Provenance = field(default_factory=lambda: Provenance(""))
     scores: tuple[SeverityScore, ...] = ()
+    uncertainty: tuple[Uncertainty, ...] = ()
 
     def __getitem__(self, key: str | tuple[str, str]) -> Measurement:
         """``report[measure]`` for both lungs, ``report[measure, region]`` for another region."""

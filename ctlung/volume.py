@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 
-from ctlung.arrays import BoolArray, HUArray, LabelArray, read_only
+from ctlung.arrays import BoolArray, Box, HUArray, LabelArray, read_only
 from ctlung.errors import GeometryMismatch
 from ctlung.geometry import Affine, Geometry
 from ctlung.notices import Notice
@@ -126,6 +126,16 @@ class Scan:
             _check_shape(self.outside_fov.shape, self.geometry, "outside_fov")
             object.__setattr__(self, "outside_fov", read_only(self.outside_fov))
 
+    def crop(self, box: Box) -> Scan:
+        """The part of the scan in ``box``; views, no copies."""
+        outside = self.outside_fov
+        return replace(
+            self,
+            hu=self.hu[box],
+            geometry=self.geometry.crop(box),
+            outside_fov=None if outside is None else outside[box],
+        )
+
     def __reduce__(self) -> tuple[Callable[..., Scan], tuple[Any, ...]]:
         # NumPy forgets the read-only flag when pickled; the constructor sets it again.
         return (
@@ -168,6 +178,10 @@ class LabelMap:
 
     def __reduce__(self) -> tuple[Callable[..., LabelMap], tuple[Any, ...]]:
         return (LabelMap, (np.asarray(self.labels), self.geometry, dict(self.names)))
+
+    def crop(self, box: Box) -> LabelMap:
+        """The part of the labels in ``box``; a view, no copy."""
+        return LabelMap(self.labels[box], self.geometry.crop(box), self.names)
 
     def require_grid_of(self, other: Geometry) -> None:
         """Raise :class:`GeometryMismatch` unless both lie on one grid."""

@@ -15,8 +15,10 @@ from ctlung.errors import WeightsAltered, WeightsMissing
 
 LUNG_MODEL = "lung-unet-3mm-2"
 """Folder of the shipped lung model."""
+LESION_MODEL = "lesion-unet-2mm-1"
+"""Folder of the shipped lesion model."""
 
-_REINSTALL = "Install ctlung again, or name another segmenter (--segmenter threshold)."
+_REINSTALL = "Install ctlung again, or do without it (--segmenter threshold, --finder rule)."
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ from lesions_cases import METHODS
 from segmentation_cases import Segmenters
 from segmentation_rows import Recorder
 
-PARTS = ("inserted", "healthy", "readers", "variants", "phantoms", "speed")
+PARTS = ("inserted", "intervals", "healthy", "readers", "variants", "phantoms", "speed")
 TABLE = REPOSITORY / "docs" / "benchmarks" / "lesions.md"
 
 
@@ -61,8 +61,9 @@ def main() -> None:
     command = "python scripts/benchmark_lesions.py " + shlex.join(sys.argv[1:])
     recorder = Recorder(command, segmenters.weights_state(), chosen.missing)
     methods, cases = chosen.methods, chosen.cases
-    if "inserted" in chosen.parts:
-        lesions_inserted.run(recorder, segmenters, methods, cases, chosen.draws)
+    inserted = tuple(p for p in ("inserted", "intervals") if p in chosen.parts)
+    if inserted:
+        lesions_inserted.run(recorder, segmenters, methods, cases, chosen.draws, inserted)
     if "healthy" in chosen.parts:
         lesions_healthy.run(recorder, segmenters, methods, cases, chosen.draws)
     if "readers" in chosen.parts:

@@ -7,16 +7,20 @@ lies further off was found elsewhere.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 from segmentation_rows import Row
 from segmentation_scores import BoolArray, LabelArray, common_box, dice, millilitres
 
+import ctlung
 from ctlung import Anatomy, LabelMap, Scan
-from ctlung.lesions.rules import find_lesions
+from ctlung.lesions.network import load_learned
 from ctlung.settings import Settings
 from ctlung.vocabulary import LUNG_LABELS
 
@@ -26,8 +30,20 @@ KINDS = {1: "ground_glass", 2: "consolidation"}
 
 
 def by_rule(scan: Scan, lungs: LabelMap, anatomy: Anatomy) -> LabelArray:
-    """ctlung's rule, as ``ctlung segment`` runs it."""
-    return np.asarray(find_lesions(scan, lungs, anatomy).labels)
+    """ctlung's rule."""
+    return np.asarray(ctlung.find_lesions(scan, lungs, anatomy, finder="rule").labels)
+
+
+def by_network(scan: Scan, lungs: LabelMap, anatomy: Anatomy) -> LabelArray:
+    """ctlung's learned finder."""
+    return np.asarray(ctlung.find_lesions(scan, lungs, anatomy, finder=learned()).labels)
+
+
+@cache
+def learned() -> ctlung.LesionFinder:
+    """The learned finder: of CTLUNG_LESION_MODEL, a folder, if that is set; else the shipped."""
+    folder = os.environ.get("CTLUNG_LESION_MODEL")
+    return load_learned("cpu", Path(folder) if folder else None)
 
 
 def plain_bands(scan: Scan, lungs: LabelMap, _: Anatomy) -> LabelArray:
@@ -45,7 +61,7 @@ def plain_bands(scan: Scan, lungs: LabelMap, _: Anatomy) -> LabelArray:
 
 
 Finder = Callable[[Scan, LabelMap, Anatomy], LabelArray]
-METHODS: dict[str, Finder] = {"rule": by_rule, "bands": plain_bands}
+METHODS: dict[str, Finder] = {"rule": by_rule, "network": by_network, "bands": plain_bands}
 
 
 def lung_map(labels: LabelArray, scan: Scan) -> LabelMap:

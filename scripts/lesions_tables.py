@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+import lesions_interval_tables
 import numpy as np
 from lesions_variants import MEASURES, VARIANTS
 from segmentation_rows import Row, rows_of
@@ -21,6 +22,7 @@ def page() -> list[str]:
     """The whole page below its title."""
     sections = (
         ("Lesions of the test family put into lungs drawn by hand", "inserted", inserted),
+        ("Intervals", "intervals", lesions_interval_tables.intervals),
         ("Healthy lungs", "healthy", healthy),
         ("One ground-glass lesion put into a healthy lung", "recovered", recovered),
         ("Lesions that readers drew or marked", "readers", readers),

@@ -25,6 +25,7 @@ FLOORS = (
         "writing",
         "simulation",
     ),
+    ("uncertainty",),
     ("api",),
     ("trial",),
     ("cli",),

@@ -61,9 +61,21 @@ def segment(
             "the region user_NAME of the report.",
         ),
     ] = None,
+    finder: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What finds lesions: rule (the default) or network."),
+    ] = None,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty/--no-uncertainty",
+            help="Give the headline measures an interval: how far they move with the masks' "
+            "edges, the bands and noise. Takes some ten seconds more.",
+        ),
+    ] = False,
     device: Annotated[
         str,
-        typer.Option(metavar="DEVICE", help="Where the segmenter runs: auto, cpu, cuda or cuda:N."),
+        typer.Option(metavar="DEVICE", help="Where the networks run: auto, cpu, cuda or cuda:N."),
     ] = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Replace an earlier result of ctlung in OUT.")
@@ -122,6 +134,10 @@ def segment(
                 loaded = api.load_segmenter(segmenter or "default", device)
             except ValueError as error:
                 raise typer.BadParameter(str(error), param_hint="--segmenter") from None
+        try:
+            looker = api.load_finder(finder or "default", device)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--finder") from None
         with progress() as say:
             result = api.segment(
                 scan,
@@ -129,6 +145,8 @@ def segment(
                 segmenter=loaded,
                 lungs=lungs,
                 regions=() if regions is None else regions,
+                finder=looker,
+                uncertainty=uncertainty,
                 settings=settings,
                 key=api.load_key(),
                 identifiers=identifiers,

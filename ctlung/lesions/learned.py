@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctlung.arrays import BoolArray, Box, Float32Array, bounding_box
-from ctlung.lesions.border import lesion_labels
+from ctlung.lesions.finder import Located
 from ctlung.lesions.network_input import VOXEL_MM, aerated_peak, channels
 from ctlung.network_grid import from_network_grid, to_network_grid
 from ctlung.settings import Settings
-from ctlung.vocabulary import LESION_LABELS
 from ctlung.volume import Anatomy, LabelMap, Scan
 from ctlung.working_grid import WorkingGrid, block_mean, working_grid
 
@@ -42,37 +41,24 @@ class LearnedFinder:
     weights_sha256: str
     probabilities: Probabilities
 
-    def find(
-        self,
-        scan: Scan,
-        lungs: LabelMap,
-        anatomy: Anatomy | None = None,
-        *,
-        settings: Settings | None = None,
-    ) -> LabelMap:
-        """Label ground-glass (1) and consolidation (2) inside the lungs, uint8 ``[z, y, x]``.
+    by_density: bool = False
 
-        Args:
-            scan: the scan.
-            lungs: 1 right, 2 left, on the scan's grid.
-            anatomy: not used: the network knows airways and vessels by their looks.
-            settings: where the border may lie; the defaults are those of FIELD 2.2.
+    def locate(
+        self, scan: Scan, lungs: LabelMap, anatomy: Anatomy | None, settings: Settings
+    ) -> Located:
+        """Where lesions lie and of which kind, on the working grid.
 
-        Raises:
-            GeometryMismatch: the lungs do not lie on the scan's grid.
+        ``anatomy`` and ``settings`` are not used: the network knows airways and vessels by their
+        looks.
         """
-        settings = settings or Settings()
-        lungs.require_grid_of(scan.geometry)
-        out = np.zeros(scan.geometry.shape, dtype=np.uint8)
         grid = working_grid(scan, WORKING_MM)
         sides = [block_mean(lungs.labels == side, grid.factors) for side in (1, 2)]
         small = bounding_box((sides[0] + sides[1]) > 0.5, grid.voxels(MARGIN_MM))
-        if small is not None:
-            part = _part(grid, small)
-            glass, dense = self._look(part, [side[small] for side in sides])
-            where = ((sides[0] + sides[1])[small] > 0.5) & (glass + dense > CUT)
-            lesion_labels(scan, lungs, grid, small, where, settings, out, dense > glass)
-        return LabelMap(out, scan.geometry, LESION_LABELS)
+        if small is None:
+            return Located(grid)
+        glass, dense = self._look(_part(grid, small), [side[small] for side in sides])
+        where = ((sides[0] + sides[1])[small] > 0.5) & (glass + dense > CUT)
+        return Located(grid, small, where, dense > glass)
 
     def _look(
         self, grid: WorkingGrid, sides: list[Float32Array]

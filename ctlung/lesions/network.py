@@ -10,23 +10,23 @@ from ctlung.arrays import Float32Array
 from ctlung.lesions.learned import LearnedFinder, Probabilities
 from ctlung.lesions.network_input import N_CHANNELS
 from ctlung.unet import Network, choose_device, load_unet
-from ctlung.weights import load_weights
+from ctlung.weights import LESION_MODEL, load_weights, models_folder
 
 N_CLASSES = 3
 
 
-def load_finder(device: str, folder: Path) -> LearnedFinder:
+def load_learned(device: str = "auto", folder: Path | None = None) -> LearnedFinder:
     """The learned finder, its weights loaded.
 
     Args:
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
-        folder: a model folder.
+        folder: a model folder; the shipped one if ``None``.
 
     Raises:
         ValueError: no such kind of device.
         ModelError: weights missing or altered, or the GPU is not there.
     """
-    weights = load_weights(folder)
+    weights = load_weights(folder or models_folder() / LESION_MODEL)
     network = load_unet(weights, N_CHANNELS, N_CLASSES, choose_device(device))
     return LearnedFinder(weights.name, weights.sha256, probabilities(network))
 

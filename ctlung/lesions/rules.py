@@ -8,19 +8,19 @@ it, so that neither blur nor band edge inflates it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
 from ctlung.arrays import BoolArray, Box, bounding_box
-from ctlung.lesions.border import lesion_labels
+from ctlung.lesions.finder import Located
 from ctlung.lesions.tubes import bright_tubes
 from ctlung.morphology import distance_outside, grow, open_box
 from ctlung.settings import Settings
-from ctlung.vocabulary import LESION_LABELS
 from ctlung.volume import Anatomy, LabelMap, Scan
 from ctlung.working_grid import WorkingGrid, block_mean, working_grid
 
-METHOD = "rule-1"
 AIRWAY_WALL_MM = 3.0
 THICKNESS_MM = 6.0
 REACH_MM = 4.0
@@ -29,37 +29,31 @@ VESSEL_MARGIN_MM = 1.5
 CONTRAST_VESSEL_HU = 130.0
 
 
-def find_lesions(
-    scan: Scan,
-    lungs: LabelMap,
-    anatomy: Anatomy | None = None,
-    *,
-    settings: Settings | None = None,
-) -> LabelMap:
-    """Label ground-glass (1) and consolidation (2) inside the lungs, uint8 ``[z, y, x]``.
+@dataclass(frozen=True)
+class RuleFinder:
+    """Dense lung that is thick, deep and no vessel; a :class:`~ctlung.lesions.finder.LesionFinder`.
 
-    Args:
-        scan: the scan.
-        lungs: 1 right, 2 left, on the scan's grid.
-        anatomy: airways, if known: they and their walls are left out.
-        settings: bands and sizes; the defaults are those of FIELD 2.2.
-
-    Raises:
-        GeometryMismatch: the lungs do not lie on the scan's grid.
+    With ``anatomy`` its airways and their walls are left out.
     """
-    settings = settings or Settings()
-    lungs.require_grid_of(scan.geometry)
-    out = np.zeros(scan.geometry.shape, dtype=np.uint8)
-    grid = working_grid(scan)
-    coarse_lungs = block_mean(lungs.labels > 0, grid.factors) > 0.5
-    small = bounding_box(coarse_lungs, grid.voxels(10.0))
-    if small is not None:
+
+    name: str = "rule-1"
+    weights_sha256: None = None
+    by_density: bool = True
+
+    def locate(
+        self, scan: Scan, lungs: LabelMap, anatomy: Anatomy | None, settings: Settings
+    ) -> Located:
+        """Where lesions lie, on the working grid."""
+        grid = working_grid(scan)
+        coarse_lungs = block_mean(lungs.labels > 0, grid.factors) > 0.5
+        small = bounding_box(coarse_lungs, grid.voxels(10.0))
+        if small is None:
+            return Located(grid)
         airways = None
         if anatomy is not None and anatomy.airways is not None:
             airways = block_mean(anatomy.airways, grid.factors)[small] > 0.1
         where = _where(grid, small, coarse_lungs[small], airways, settings)
-        lesion_labels(scan, lungs, grid, small, where, settings, out)
-    return LabelMap(out, scan.geometry, LESION_LABELS)
+        return Located(grid, small, where)
 
 
 def _where(

@@ -50,17 +50,6 @@ def body_box(scan: Scan, working_mm: float) -> Box:
     return cut[0], cut[1], cut[2]
 
 
-def cropped(scan: Scan, box: Box) -> Scan:
-    """A part of a scan; views, no copies."""
-    outside = scan.outside_fov
-    return replace(
-        scan,
-        hu=scan.hu[box],
-        geometry=scan.geometry.crop(box),
-        outside_fov=None if outside is None else outside[box],
-    )
-
-
 def pasted(found: Segmentation, scan: Scan, box: Box) -> Segmentation:
     """What was found in ``box``, on the grid of the whole ``scan``; background elsewhere."""
     labels = np.zeros(scan.geometry.shape, np.uint8)

@@ -20,7 +20,7 @@ from ctlung.errors import NotChestCT
 from ctlung.morphology import grow, grow_faces, open_, shrink_faces
 from ctlung.network_grid import from_network_grid, to_network_grid
 from ctlung.segmentation.body import AIR_HU, among, body_tissue
-from ctlung.segmentation.crop import body_box, cropped, pasted
+from ctlung.segmentation.crop import body_box, pasted
 from ctlung.segmentation.disagreement import disagreements
 from ctlung.segmentation.refine import refine
 from ctlung.segmentation.sides import GAS_MEDIAN_HU, SHALLOW_SLICES, without_bowel_gas
@@ -93,7 +93,7 @@ class NetworkSegmenter:
         if scan.geometry.shape[0] < SHALLOW_SLICES:
             return self.threshold.segment(scan)
         box = body_box(scan, WORKING_MM)
-        return pasted(self._segment(cropped(scan, box)), scan, box)
+        return pasted(self._segment(scan.crop(box)), scan, box)
 
     def _segment(self, scan: Scan) -> Segmentation:
         grid = working_grid(scan, WORKING_MM)

@@ -16,7 +16,7 @@ from ctlung.morphology import close, fill_holes, fill_small_holes, grow, open_
 from ctlung.notices import Notice
 from ctlung.segmentation.airways import find_airways, large_airways, midline_mm
 from ctlung.segmentation.body import AIR_HU, air_inside
-from ctlung.segmentation.crop import body_box, cropped, pasted
+from ctlung.segmentation.crop import body_box, pasted
 from ctlung.segmentation.dense_lung import suspect_lost_lung
 from ctlung.segmentation.refine import native_box, refine
 from ctlung.segmentation.sides import MIN_LUNG_ML, lung_parts, split_sides, without_bowel_gas
@@ -100,7 +100,7 @@ class ThresholdSegmenter:
             NotChestCT: there is no lung-like air in the body.
         """
         box = body_box(scan, self.working_mm)
-        return pasted(self._segment(cropped(scan, box)), scan, box)
+        return pasted(self._segment(scan.crop(box)), scan, box)
 
     def _segment(self, scan: Scan) -> Segmentation:
         grid = working_grid(scan, self.working_mm)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ctlung.notices import Notice
 from ctlung.records import Measurement, ScanReport
@@ -106,12 +106,20 @@ def _figure(report: ScanReport, measure: str, beside: str) -> Figure | None:
         why = reason_words(measurement.reason or "")
         extra = f"; {beside}" if beside.startswith("in view") else ""
         return Figure(title, NOT_GIVEN, why + extra, given=False)
-    return Figure(title, _with_unit(measurement), beside, given=True)
+    return Figure(title, _with_unit(measurement) + _interval(measurement), beside, given=True)
 
 
 def _with_unit(measurement: Measurement) -> str:
     unit = UNITS_FOR_PEOPLE.get(measurement.unit, measurement.unit)
     return f"{rounded(measurement)} {unit}".rstrip()
+
+
+def _interval(measurement: Measurement) -> str:
+    """The interval where there is one, as `` (10.1 to 14.8)``."""
+    if measurement.low is None or measurement.high is None:
+        return ""
+    ends = (replace(measurement, value=end) for end in (measurement.low, measurement.high))
+    return " ({} to {})".format(*(rounded(end) for end in ends))
 
 
 def _find(report: ScanReport, measure: str, region: str = "lungs") -> Measurement | None:

@@ -36,6 +36,7 @@ def report_as_json(report: ScanReport) -> str:
         "slices": [_plain(row) for row in report.slices],
         "lesions": [_plain(lesion) for lesion in report.lesions],
         "scores": [_plain(score) for score in report.scores],
+        "uncertainty": [_plain(one) for one in report.uncertainty],
         "notices": [_plain(notice) for notice in report.notices],
         "provenance": _plain(report.provenance),
     }

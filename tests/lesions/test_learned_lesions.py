@@ -14,8 +14,9 @@ from support.chest import Blob, Chest, chest
 from ctlung.arrays import Float32Array
 from ctlung.errors import GeometryMismatch, ModelError
 from ctlung.geometry import Geometry
+from ctlung.lesions.finder import find_lesions
 from ctlung.lesions.learned import LearnedFinder
-from ctlung.lesions.network import N_CLASSES, load_finder, probabilities
+from ctlung.lesions.network import N_CLASSES, load_learned, probabilities
 from ctlung.lesions.network_input import (
     ABOVE_PEAK_HU,
     DEFAULT_PEAK_HU,
@@ -47,7 +48,7 @@ def _by_density(given: Float32Array) -> Float32Array:
 
 def _find(c: Chest, look: object = _by_density) -> np.ndarray:
     finder = LearnedFinder("test", "", look)  # type: ignore[arg-type]
-    return np.asarray(finder.find(c.scan, c.lung_map).labels)
+    return np.asarray(find_lesions(finder, c.scan, c.lung_map).labels)
 
 
 @pytest.mark.parametrize("spacing", [(4.0, 2.0, 2.2), (2.5, 1.0, 1.1)])
@@ -100,7 +101,7 @@ def test_lungs_must_lie_on_the_scans_grid() -> None:
     other = Geometry.from_spacing(c.scan.geometry.shape, (5.0, 2.0, 2.2))
     finder = LearnedFinder("test", "", _by_density)
     with pytest.raises(GeometryMismatch):
-        finder.find(c.scan, LabelMap(np.asarray(c.lung_map.labels), other, LUNG_LABELS))
+        find_lesions(finder, c.scan, LabelMap(np.asarray(c.lung_map.labels), other, LUNG_LABELS))
 
 
 def test_the_peak_is_that_of_aerated_lung() -> None:
@@ -153,7 +154,7 @@ def test_a_model_folder_is_loaded_and_a_lung_model_refused(tmp_path: Path) -> No
         (made / "card.json").write_text(json.dumps(card), encoding="utf-8")
         return made
 
-    finder = load_finder("cpu", folder("test-lesions-1", N_CLASSES))
+    finder = load_learned("cpu", folder("test-lesions-1", N_CLASSES))
     assert (finder.name, len(finder.weights_sha256)) == ("test-lesions-1", 64)
     with pytest.raises(ModelError, match="do not fit the network"):
-        load_finder("cpu", folder("test-lungs-1", 4))
+        load_learned("cpu", folder("test-lungs-1", 4))

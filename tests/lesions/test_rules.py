@@ -8,7 +8,8 @@ from support.chest import AIRWAYS, VESSELS, Blob, Chest, Tube, chest
 
 from ctlung.errors import GeometryMismatch
 from ctlung.geometry import Geometry
-from ctlung.lesions.rules import find_lesions
+from ctlung.lesions.finder import find_lesions
+from ctlung.lesions.rules import RuleFinder
 from ctlung.settings import Settings
 from ctlung.vocabulary import LESION_LABELS, LUNG_LABELS
 from ctlung.volume import Anatomy, LabelMap
@@ -19,7 +20,9 @@ Spacing = tuple[float, float, float]
 
 
 def _lesions(c: Chest, **changes: Any) -> np.ndarray:
-    found = find_lesions(c.scan, c.lung_map, Anatomy(airways=c.lumen), settings=Settings(**changes))
+    found = find_lesions(
+        RuleFinder(), c.scan, c.lung_map, Anatomy(airways=c.lumen), settings=Settings(**changes)
+    )
     return np.asarray(found.labels)
 
 
@@ -109,7 +112,10 @@ def test_airway_walls_are_no_lesion() -> None:
     lungs = np.where(near, side, c.lungs).astype(np.uint8)
     assert np.count_nonzero(near) > 200
     found = find_lesions(
-        c.scan, LabelMap(lungs, c.scan.geometry, LUNG_LABELS), Anatomy(airways=c.lumen)
+        RuleFinder(),
+        c.scan,
+        LabelMap(lungs, c.scan.geometry, LUNG_LABELS),
+        Anatomy(airways=c.lumen),
     )
     assert c.ml(found.labels > 0) < 0.3
 
@@ -154,7 +160,7 @@ def test_what_only_lines_the_surface_is_no_lesion() -> None:
     hu = np.where(rim, -400, c.scan.hu).astype(np.int16)
     assert c.ml(rim) > 80
     scan = type(c.scan)(hu, c.scan.geometry, c.scan.acquisition)
-    found = find_lesions(scan, c.lung_map, Anatomy(airways=c.lumen))
+    found = find_lesions(RuleFinder(), scan, c.lung_map, Anatomy(airways=c.lumen))
     assert c.ml(found.labels > 0) < 0.5
 
 
@@ -183,7 +189,7 @@ def test_the_lower_edge_is_a_setting() -> None:
 def test_no_lungs_no_lesions() -> None:
     c = chest(blobs=(Blob((130, 20, -85), (25, 22, 20)),))
     empty = LabelMap(np.zeros(c.scan.hu.shape, np.uint8), c.scan.geometry, LUNG_LABELS)
-    found = find_lesions(c.scan, empty)
+    found = find_lesions(RuleFinder(), c.scan, empty)
     assert not found.labels.any()
     assert found.geometry == c.scan.geometry
     assert found.names == LESION_LABELS
@@ -192,7 +198,7 @@ def test_no_lungs_no_lesions() -> None:
 def test_lesions_lie_inside_the_lungs_given() -> None:
     c = chest(blobs=(Blob((130, 20, -85), (25, 22, 20)), Blob((120, 20, 85), (20, 20, 20), 20)))
     right = LabelMap(np.where(c.lungs == 1, 1, 0).astype(np.uint8), c.scan.geometry, LUNG_LABELS)
-    found = find_lesions(c.scan, right)
+    found = find_lesions(RuleFinder(), c.scan, right)
     assert (found.labels > 0).any()
     assert not (found.labels[right.labels == 0] > 0).any()
 
@@ -200,7 +206,7 @@ def test_lesions_lie_inside_the_lungs_given() -> None:
 def test_without_anatomy_lesions_are_found_all_the_same() -> None:
     blob = Blob((130, 20, -85), (25, 22, 20))
     c = chest(blobs=(blob,))
-    assert c.ml(find_lesions(c.scan, c.lung_map).labels > 0) == pytest.approx(
+    assert c.ml(find_lesions(RuleFinder(), c.scan, c.lung_map).labels > 0) == pytest.approx(
         blob.volume_ml, rel=0.06
     )
 
@@ -210,7 +216,7 @@ def test_padding_holds_no_lesion() -> None:
     outside = np.zeros(c.scan.hu.shape, bool)
     outside[:, :, : c.scan.hu.shape[2] // 4] = True
     scan = type(c.scan)(c.scan.hu, c.scan.geometry, c.scan.acquisition, outside_fov=outside)
-    found = find_lesions(scan, c.lung_map).labels
+    found = find_lesions(RuleFinder(), scan, c.lung_map).labels
     assert (found > 0).any()
     assert not found[outside].any()
 
@@ -244,4 +250,4 @@ def test_lungs_of_another_grid_are_refused() -> None:
     c = chest()
     other = Geometry.from_spacing(c.lungs.shape, (4.0, 2.0, 2.3))
     with pytest.raises(GeometryMismatch, match="does not lie on the grid of the scan"):
-        find_lesions(c.scan, LabelMap(c.lungs, other, LUNG_LABELS))
+        find_lesions(RuleFinder(), c.scan, LabelMap(c.lungs, other, LUNG_LABELS))

@@ -6,7 +6,7 @@ import numpy as np
 from support.chest import chest
 
 from ctlung.geometry import Geometry
-from ctlung.segmentation.crop import body_box, cropped, pasted
+from ctlung.segmentation.crop import body_box, pasted
 from ctlung.segmentation.threshold import ThresholdSegmenter
 from ctlung.volume import Scan
 
@@ -51,7 +51,7 @@ def test_what_was_found_lies_where_it_was() -> None:
     scan = chest().scan
     box = (slice(0, scan.hu.shape[0]), slice(4, -4), slice(6, -6))
     box = tuple(slice(*s.indices(n)[:2]) for s, n in zip(box, scan.hu.shape, strict=True))
-    part = cropped(scan, box)
+    part = scan.crop(box)
     assert np.array_equal(part.hu, scan.hu[box])
     np.testing.assert_allclose(part.geometry.to_mm((0, 0, 0)), scan.geometry.to_mm((0, 4, 6)))
     found = ThresholdSegmenter().segment(part)

@@ -13,7 +13,7 @@ from support.chest import Blob, Chest, chest, dice
 from ctlung.errors import NotChestCT
 from ctlung.network_grid import to_network_grid
 from ctlung.segmentation.body import body_tissue
-from ctlung.segmentation.crop import body_box, cropped
+from ctlung.segmentation.crop import body_box
 from ctlung.segmentation.learned import (
     NetworkSegmenter,
     within_body,
@@ -31,7 +31,7 @@ def answering(
 ) -> NetworkSegmenter:
     """A segmenter whose network knows the lungs of ``c``, blurred, on the body's box."""
     box = body_box(c.scan, 2.0)
-    grid = working_grid(cropped(c.scan, box), 2.0)
+    grid = working_grid(c.scan.crop(box), 2.0)
     shares = np.stack(
         [to_network_grid(c.lungs[box] == side, c.scan.geometry.spacing_mm, 3.0) for side in (1, 2)]
     )

@@ -95,6 +95,7 @@ def test_the_report_has_its_keys(report: dict[str, Any]) -> None:
         "slices",
         "lesions",
         "scores",
+        "uncertainty",
         "notices",
         "provenance",
     ]
