@@ -104,7 +104,7 @@ def segment(
     say("segmenting lungs", 0.45)
     segmentation = segment_lungs(scan, segmenter, device=device)
     say("finding lesions", 0.70)
-    looker = _finder(finder, device)
+    looker = _finder(finder, device).for_scan(scan)
     found, lesions = both(
         lambda: check_result(scan, segmentation, settings),
         lambda: lesion_finder.find_lesions(
@@ -184,7 +184,7 @@ def find_lesions(
         ModelError: the finder or the device cannot be used.
     """
     return lesion_finder.find_lesions(
-        _finder(finder, device), scan, lungs, anatomy, settings=settings
+        _finder(finder, device).for_scan(scan), scan, lungs, anatomy, settings=settings
     )
 
 

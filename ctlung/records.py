@@ -102,7 +102,9 @@ class Uncertainty:
     """How far a measure moves, and the interval that follows (``ctlung.uncertainty``).
 
     ``lung_edge``, ``lesion_edge``, ``band`` and ``noise`` are movements downwards and upwards, in
-    the unit of the measure; ``factor`` is what they were stretched by.
+    the unit of the measure; ``factor`` is what they were stretched by. ``published_floor`` is
+    what two readings of one measure may differ by without any change, where somebody has
+    published it (FIELD 6); the interval does not hold it.
     """
 
     measure: str
@@ -114,6 +116,7 @@ class Uncertainty:
     lesion_edge: tuple[float, float]
     band: tuple[float, float]
     noise: tuple[float, float]
+    published_floor: float | None = None
 
 
 @dataclass(frozen=True)

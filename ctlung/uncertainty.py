@@ -60,6 +60,9 @@ FLOORS: Final = MappingProxyType(
 VOLUME_FLOOR_PERCENT = 0.1
 """Of the lung's volume: the same floor for volumes of lesions."""
 
+PUBLISHED_FLOORS: Final = MappingProxyType({"lung_volume_ml": 350.0})
+"""Reproducibility coefficient over eight programs on the same images (FIELD 6, [47])."""
+
 SOURCES = ("lung_edge", "lesion_edge", "band", "noise")
 
 
@@ -294,7 +297,16 @@ def _interval(
         low = max(0.0, low)
     if measurement.unit == "%":
         high = min(100.0, high)
-    return Uncertainty(measurement.measure, measurement.region, low, high, factor, **steps)
+    published = PUBLISHED_FLOORS.get(measurement.measure) if measurement.region == "lungs" else None
+    return Uncertainty(
+        measurement.measure,
+        measurement.region,
+        low,
+        high,
+        factor,
+        **steps,
+        published_floor=published,
+    )
 
 
 def _step(source: str, middle: float, values: list[float | None]) -> tuple[float, float]:

@@ -222,4 +222,7 @@ def test_the_report_says_what_moved_what(sure: ScanReport) -> None:
         "lesion_edge",
         "band",
         "noise",
+        "published_floor",
     }
+    floors = {(u["measure"], u["region"]): u["published_floor"] for u in document["uncertainty"]}
+    assert {key for key, floor in floors.items() if floor} == {("lung_volume_ml", "lungs")}

@@ -30,6 +30,8 @@ def lesion_labels(
 
     ``where`` lies on ``grid`` cut to ``small``. Each connected part is worked in its own box.
     ``dense``, on the same voxels, says what of it is consolidation; without it density does.
+    Whoever knows that knows lesions by their looks: ``where`` is then taken as it is, while
+    otherwise lesion may reach a coarse voxel further and does not line the lung's surface.
     """
     parts, _ = ndimage.label(where, structure=np.ones((3, 3, 3)))
     pads = grid.voxels(MARGIN_MM)
@@ -40,9 +42,8 @@ def lesion_labels(
         if box is None:
             continue
         native = _native(box, grid)
-        near = spread(
-            ndimage.binary_dilation(coarse[box]), _cut(grid, box), _shift(native, box, grid)
-        )
+        reached = coarse[box] if dense is not None else ndimage.binary_dilation(coarse[box])
+        near = spread(reached, _cut(grid, box), _shift(native, box, grid))
         solid = None
         if dense is not None:
             whole = np.zeros(grid.hu.shape, dtype=bool)
@@ -67,7 +68,8 @@ def _draw(
     hu = _smooth(scan.hu[native], spacing)
     lesion = near & inside & (hu >= settings.ground_glass_lower_hu)
     lesion &= _above_half_way(hu, inside, spacing, settings)
-    lesion = _without_rim(lesion, inside, spacing, settings)
+    if solid is None:
+        lesion = _without_rim(lesion, inside, spacing, settings)
     lesion = _without_specks(lesion, scan, settings)
     target = out[native]
     fresh = lesion & (target == 0)

@@ -36,6 +36,7 @@ class Located:
 class LesionFinder(Protocol):
     """Finds inflammation inside given lungs.
 
+    ``for_scan`` says who looks at a scan: itself, or whoever takes its place where it cannot.
     ``name`` goes into the provenance, and so does ``weights_sha256``, ``None`` for a finder
     without weights. ``by_density`` says whether ``locate`` looks at the bands of the settings.
     """
@@ -53,6 +54,10 @@ class LesionFinder(Protocol):
     @property
     def by_density(self) -> bool:
         """Whether ``locate`` depends on the bands."""
+        ...
+
+    def for_scan(self, scan: Scan) -> LesionFinder:
+        """Who looks at this scan."""
         ...
 
     def locate(

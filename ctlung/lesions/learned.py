@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctlung.arrays import BoolArray, Box, Float32Array, bounding_box
-from ctlung.lesions.finder import Located
+from ctlung.lesions.finder import LesionFinder, Located
 from ctlung.lesions.network_input import VOXEL_MM, aerated_peak, channels
+from ctlung.lesions.rules import RuleFinder
 from ctlung.network_grid import from_network_grid, to_network_grid
 from ctlung.settings import Settings
 from ctlung.volume import Anatomy, LabelMap, Scan
@@ -22,6 +23,7 @@ from ctlung.working_grid import WorkingGrid, block_mean, working_grid
 WORKING_MM = 2.0
 MARGIN_MM = 16.0
 CUT = 0.5
+FEWEST_SLICES = 5
 
 Probabilities = Callable[[Float32Array], Float32Array]
 
@@ -42,6 +44,10 @@ class LearnedFinder:
     probabilities: Probabilities
 
     by_density: bool = False
+
+    def for_scan(self, scan: Scan) -> LesionFinder:
+        """Itself; the rule where there are too few slices for a network that looks in space."""
+        return self if scan.hu.shape[0] >= FEWEST_SLICES else RuleFinder()
 
     def locate(
         self, scan: Scan, lungs: LabelMap, anatomy: Anatomy | None, settings: Settings

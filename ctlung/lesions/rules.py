@@ -40,6 +40,10 @@ class RuleFinder:
     weights_sha256: None = None
     by_density: bool = True
 
+    def for_scan(self, scan: Scan) -> RuleFinder:
+        """Itself."""
+        return self
+
     def locate(
         self, scan: Scan, lungs: LabelMap, anatomy: Anatomy | None, settings: Settings
     ) -> Located:

@@ -39,9 +39,10 @@ def _by_density(given: Float32Array) -> Float32Array:
     from scipy import ndimage
 
     hu = (given[0] + 1) / 2 * (WIDE_HU[1] - WIDE_HU[0]) + WIDE_HU[0]
-    thick = ndimage.uniform_filter((hu > -650).astype(np.float32), 5) > 0.5
-    solid = ndimage.maximum_filter(ndimage.uniform_filter(hu, 5) > -250, 7)
     lung = given[3] > 0
+    share = ndimage.uniform_filter((lung & (hu > -650)).astype(np.float32), 3)
+    thick = share > 0.5 * ndimage.uniform_filter(lung.astype(np.float32), 3)
+    solid = ndimage.maximum_filter(ndimage.uniform_filter(hu, 5) > -250, 7)
     glass, dense = thick & lung & ~solid, thick & lung & solid
     return np.stack([~(glass | dense), glass, dense]).astype(np.float32)
 
