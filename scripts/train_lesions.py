@@ -106,6 +106,28 @@ def _breathe(hu: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> No
     if rng.random() < 0.5:
         rows = np.linspace(-0.5, 0.5, hu.shape[1], dtype=np.float32)[None, :, None]
         hu += np.float32(rng.uniform(0, 90)) * rows * share
+    if rng.random() < 0.5:
+        hu += _dependent(labels, rng) * share
+
+
+def _dependent(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """HU to add in lung that lies lowest: a band along the back wall, thicker here than there.
+
+    What every patient has who does not breathe in deeply; it is no lesion.
+    """
+    lung = labels > 0
+    n = lung.shape[1]
+    last = np.where(lung.any(axis=1), n - 1 - lung[:, ::-1].argmax(axis=1), 0)
+    gap = VOXEL_MM * np.maximum(last[:, None] - np.arange(n)[None, :, None], 0).astype(np.float32)
+    uneven = ndimage.gaussian_filter(
+        rng.standard_normal((lung.shape[0], lung.shape[2])).astype(np.float32),
+        float(rng.uniform(3, 10)),
+    )
+    uneven /= max(float(np.abs(uneven).max()), 1e-6)
+    reach = np.float32(rng.uniform(6, 28)) * (1 + np.float32(0.6) * uneven)[:, None, :]
+    rise = np.float32(rng.uniform(40, 320))
+    band: np.ndarray = rise * np.exp(-gap / np.maximum(reach, 2)) * lung
+    return band
 
 
 def _enhance(hu: np.ndarray, rng: np.random.Generator) -> None:
@@ -144,6 +166,23 @@ def _scanner(hu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(hu, -1024, 3071)
 
 
+def _beyond(hu: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Soft tissue beside this lung that a lung mask might take in: aorta, heart, chest wall."""
+    mine = (labels > 0) & (labels < 4)
+    if not mine.any():
+        return np.zeros_like(mine)
+    near = np.argwhere(ndimage.binary_dilation(mine, iterations=5) & (labels == 0) & (hu > -50))
+    found = np.zeros_like(mine)
+    if len(near):
+        grid = np.ogrid[tuple(slice(0, n) for n in hu.shape)]
+        for centre in near[rng.integers(0, len(near), int(rng.integers(1, 4)))]:
+            radius = float(rng.uniform(4, 12))
+            long = float(rng.uniform(1, 4))
+            gap = [(g - c) ** 2 for g, c in zip(grid, centre, strict=True)]
+            found |= gap[0] / long**2 + gap[1] + gap[2] <= radius**2
+    return found & (labels == 0) & (hu > -100)
+
+
 def batch(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Input, shares of the classes inside the lung (0 elsewhere), weight."""
     case, side = draw_case(rng)
@@ -155,8 +194,10 @@ def batch(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.T
         seen = ndimage.binary_dilation(lung)
     elif draw < 0.4:
         seen = ndimage.binary_erosion(lung)
+    beyond = _beyond(hu, labels, rng) if rng.random() < 0.3 else np.zeros_like(lung)
+    seen = seen | beyond
     given = channels(hu, seen, aerated_peak(hu, labels > 0))
-    known = lung & (weight > 0)
+    known = (lung | beyond) & (weight > 0)
     classes = np.where(lung, labels - 1, 0)
     shares = np.stack([(classes == n) & known for n in range(len(CLASSES))])
     weights = known.astype(np.float32) * np.where(classes > 0, np.float32(LESION_WEIGHT), 1)
