@@ -189,6 +189,42 @@ class ScanReport:
         return pd.DataFrame(rows, columns=list(MEASUREMENT_COLUMNS))
 
 
+@dataclass(frozen=True)
+class Change:
+    """Follow-up minus baseline of one measure in one region, or the reason why there is none.
+
+    ``low`` and ``high`` bound ``delta`` where both scans have an interval. ``floor`` is what it
+    must exceed to be more than noise; without one, ``within_noise`` and ``claimed`` are ``None``.
+    ``delta_percent`` is relative to the baseline, ``delta_per_day`` needs both dates.
+    """
+
+    measure: str
+    region: str
+    baseline: float | None
+    followup: float | None
+    delta: float | None = None
+    low: float | None = None
+    high: float | None = None
+    delta_percent: float | None = None
+    log_ratio: float | None = None
+    delta_per_day: float | None = None
+    floor: float | None = None
+    within_noise: bool | None = None
+    claimed: bool | None = None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.delta is None) == (self.reason is None):
+            raise ValueError(
+                f"the change of {self.measure} in {self.region} needs a value or a reason, not both"
+            )
+
+    @property
+    def unit(self) -> str:
+        """Unit of the change."""
+        return MEASURES[self.measure].unit
+
+
 MEASUREMENT_COLUMNS = ("region", "measure", "value", "unit", "low", "high", "n_voxels", "reason")
 
 

@@ -92,6 +92,13 @@ class Settings:
     metal_warn_ml: float = 0.1
     clipped_warn_percent: float = 0.1
 
+    # pairs (FIELD 5)
+    interval_warn_days: int = 90
+    thickness_pair_warn: float = 1.5
+    thickness_pair_null: float = 3.0
+    inspiration_pair_warn_percent: float = 10.0
+    inspiration_pair_null_percent: float = 25.0
+
     # reading limits: what a header may ask for before it is refused
     max_rows: int = 4096
     max_slices: int = 6000

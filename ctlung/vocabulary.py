@@ -166,6 +166,23 @@ NOTICES: Final = MappingProxyType(
     }
 )
 
+PAIR_NOTICES: Final = MappingProxyType(
+    {
+        "same_person": "whether both scans are of one patient is not sure",
+        "order": "the order of the scans is not that of time",
+        "interval": "the time between the scans is long or not known",
+        "kernel_pair": "the scans have different reconstruction kernels",
+        "thickness_pair": "the scans have different slice thickness",
+        "inspiration_pair": "the scans differ in lung volume",
+        "contrast_pair": "contrast agent was given for one scan only",
+        "vendor_pair": "the scans come from different scanners",
+        "kvp_pair": "the scans have different tube voltage",
+        "position_pair": "the patient lay differently",
+        "method_pair": "the scans were not measured in the same way",
+    }
+)
+"""What two scans together may be told; ``NOTICES`` are of one scan."""
+
 EXIT_DONE: Final = 0
 EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
