@@ -10,6 +10,7 @@ from ctlung.errors import IncompleteSeries, InputError, NotChestCT, NotHounsfiel
 from ctlung.identity import Key
 from ctlung.lesions.rules import METHOD, find_lesions
 from ctlung.measurement.analyze import analyze
+from ctlung.measurement.calibration import calibrate
 from ctlung.measurement.quality import check_result
 from ctlung.notices import Notice
 from ctlung.reading.checks import check_scan
@@ -87,7 +88,8 @@ def segment(
     _refuse(notices)
     say("segmenting lungs", 0.45)
     segmentation = segment_lungs(scan, segmenter, device=device)
-    notices += check_result(scan, segmentation, settings)
+    calibration = calibrate(scan, segmentation.lungs, segmentation.anatomy)
+    notices += check_result(scan, segmentation, settings, calibration=calibration)
     _refuse(notices)
     say("finding lesions", 0.70)
     lesions = find_lesions(scan, segmentation.lungs, segmentation.anatomy, settings=settings)
@@ -101,6 +103,8 @@ def segment(
         settings=settings,
         provenance=provenance,
         lobes=segmentation.lobes,
+        anatomy=segmentation.anatomy,
+        calibration=calibration,
     )
     say("done", 1.0)
     report = _with_sop_hashes(report, scan, key)

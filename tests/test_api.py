@@ -333,10 +333,11 @@ def test_the_steps_alone_give_what_segment_gives(sick: ScanResult) -> None:
     found = api.segment_lungs(c.scan, BY_DENSITY)
     lesions = api.find_lesions(c.scan, found.lungs, found.anatomy)
     notices = (*api.check_scan(c.scan), *api.check_result(c.scan, found))
-    report = api.analyze(c.scan, found.lungs, lesions, notices)
+    report = api.analyze(c.scan, found.lungs, lesions, notices, anatomy=found.anatomy)
     np.testing.assert_array_equal(lesions.labels, whole.lesions.labels)
     assert report.measurements == whole.report.measurements
     assert report.slices == whole.report.slices
+    assert report.calibration == whole.report.calibration
 
 
 # lungs that the user has already

@@ -8,18 +8,20 @@ from dataclasses import replace
 import numpy as np
 
 from ctlung.measurement import withheld
+from ctlung.measurement.calibration import calibrate, of_plain_blood
 from ctlung.measurement.lesions import connected_lesions
 from ctlung.measurement.lobes import lobe_notices
+from ctlung.measurement.reference import reference
 from ctlung.measurement.region_measures import LESION, Context, measure_region
 from ctlung.measurement.regions import partition_by_lobes, partition_by_thirds
 from ctlung.measurement.scores import severity_scores
 from ctlung.measurement.slice_rows import slice_rows
 from ctlung.measurement.tally import RegionTally, Tally, tally
 from ctlung.notices import Notice
-from ctlung.records import Lesion, Measurement, Provenance, ScanReport
+from ctlung.records import Calibration, Fact, Lesion, Measurement, Provenance, ScanReport
 from ctlung.settings import Settings
 from ctlung.vocabulary import LESION_LABELS, LOBE_LABELS, LOBES, LUNG_LABELS, REGIONS
-from ctlung.volume import LabelMap, Scan
+from ctlung.volume import Anatomy, LabelMap, Scan
 
 
 def analyze(
@@ -32,6 +34,8 @@ def analyze(
     provenance: Provenance | None = None,
     dense_from_hu: int | None = None,
     lobes: LabelMap | None = None,
+    anatomy: Anatomy | None = None,
+    calibration: Calibration | None = None,
 ) -> ScanReport:
     """Measure lungs and lesions: every measure of ``vocabulary.MEASURES`` in every region.
 
@@ -51,6 +55,9 @@ def analyze(
             the regions ``vocabulary.LOBES`` after the others. A lobe is what of it lies in the
             lung of its own side; what it has outside is left out, and lung without a lobe is in
             no lobe's numbers, with a notice where that is much.
+        anatomy: airways and vessels, where they are known; without airways there is no ``air_hu``.
+        calibration: facts of this scan that have been measured already; those that have not are
+            measured here.
 
     Returns:
         Measurements by region and measure in the order of the vocabulary; one row per slice of
@@ -77,6 +84,15 @@ def analyze(
     names = REGIONS if lobes is None else REGIONS + LOBES
     regions = {name: counts.of(partition.regions[name]) for name in names}
     context = _context(scan, regions["lungs"], told, limits, dense_from_hu)
+    calibration = calibration or calibrate(scan, lungs, anatomy)
+    enhanced = _contrast(told) or bool(scan.acquisition.contrast_agent)
+    calibration = of_plain_blood(calibration, enhanced, limits)
+    if calibration.reference_hu.reason == "not_measured":
+        told_of = withheld.reason_for(context.taken, "ct_number_lesion_hu", "lungs")
+        far = Fact(reason=told_of) if told_of else None
+        far = far or reference(scan, lungs, lesions, anatomy, limits)
+        calibration = replace(calibration, reference_hu=far)
+    context = replace(context, calibration=calibration)
     measurements = tuple(m for name in names for m in measure_region(name, regions[name], context))
     return ScanReport(
         measurements,
@@ -90,6 +106,7 @@ def analyze(
         ),
         provenance or Provenance("", settings=limits.overrides()),
         severity_scores(measurements, limits),
+        calibration,
     )
 
 
@@ -104,6 +121,10 @@ def _require(labels: LabelMap, scan: Scan, known: Mapping[int, str], what: str) 
             )
 
 
+def _contrast(told: tuple[Notice, ...]) -> bool:
+    return any(n.code == "contrast" for n in told)
+
+
 def _context(
     scan: Scan,
     lungs: RegionTally,
@@ -112,9 +133,10 @@ def _context(
     dense_from_hu: int | None,
 ) -> Context:
     if dense_from_hu is None:
-        contrast = any(n.code == "contrast" for n in told)
         dense_from_hu = (
-            limits.consolidation_upper_contrast_hu if contrast else limits.consolidation_upper_hu
+            limits.consolidation_upper_contrast_hu
+            if _contrast(told)
+            else limits.consolidation_upper_hu
         )
     if dense_from_hu < limits.consolidation_lower_hu:
         raise ValueError(
