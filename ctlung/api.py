@@ -12,6 +12,7 @@ from ctlung.lesions import finder as lesion_finder
 from ctlung.lesions.finder import LesionFinder
 from ctlung.lesions.load import load_finder
 from ctlung.measurement.analyze import analyze
+from ctlung.measurement.calibration import calibrate
 from ctlung.measurement.quality import check_result
 from ctlung.notices import Notice
 from ctlung.reading.checks import check_scan
@@ -19,7 +20,7 @@ from ctlung.reading.masks import read_masks
 from ctlung.reading.regions import read_regions
 from ctlung.reading.scan import read_scan
 from ctlung.reading.series import find_series
-from ctlung.records import Provenance, ScanReport, ScanResult
+from ctlung.records import Calibration, Provenance, ScanReport, ScanResult
 from ctlung.segmentation.given import GivenLungs
 from ctlung.segmentation.load import load_segmenter
 from ctlung.segmentation.protocol import Segmenter
@@ -105,8 +106,8 @@ def segment(
     segmentation = segment_lungs(scan, segmenter, device=device)
     say("finding lesions", 0.70)
     looker = _finder(finder, device).for_scan(scan)
-    found, lesions = both(
-        lambda: check_result(scan, segmentation, settings),
+    (calibration, found), lesions = both(
+        lambda: _calibrated(scan, segmentation, settings, looker.by_density),
         lambda: lesion_finder.find_lesions(
             looker, scan, segmentation.lungs, segmentation.anatomy, settings=settings
         ),
@@ -124,6 +125,8 @@ def segment(
         provenance=provenance,
         lobes=segmentation.lobes,
         regions=maps,
+        anatomy=segmentation.anatomy,
+        calibration=calibration,
     )
     if uncertainty:
         say("asking how sure", 0.92)
@@ -139,6 +142,16 @@ def segment(
     say("done", 1.0)
     report = _with_sop_hashes(report, scan, key)
     return ScanResult(scan, segmentation.lungs, lesions, report, segmentation.lobes)
+
+
+def _calibrated(
+    scan: Scan, segmentation: Segmentation, settings: Settings, by_density: bool
+) -> tuple[Calibration, tuple[Notice, ...]]:
+    calibration = calibrate(scan, segmentation.lungs, segmentation.anatomy)
+    notices = check_result(
+        scan, segmentation, settings, calibration=calibration, by_density=by_density
+    )
+    return calibration, notices
 
 
 def segment_lungs(

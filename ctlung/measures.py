@@ -247,6 +247,17 @@ MEASURES: Final = MappingProxyType(
                 _VOLUME,
             ),
             _m(
+                "lung_weight_calibrated_g",
+                "lung weight, calibrated",
+                "g",
+                0,
+                "Sum of v 1.065 (HU - air_hu) / (blood_hu - air_hu): the trachea's air weighs 0, "
+                "the aorta's blood 1.065 g/ml, no voxel is clipped. Follows the scanner's own "
+                "scale; an anaemic patient's thin blood makes the lung heavier.",
+                "FIELD 2.4 model B",
+                _VOLUME + ", contrast agent, air_hu or blood_hu unknown or out of range",
+            ),
+            _m(
                 "tissue_volume_ml",
                 "tissue volume",
                 "ml",
@@ -293,6 +304,17 @@ MEASURES: Final = MappingProxyType(
                 "unlike lesion_percent.",
                 "FIELD 2.4",
                 _VOLUME + ", region under 50 ml or " + _LIGHT,
+            ),
+            _m(
+                "lesion_excess_mass_g",
+                "mass of the inflammatory area beyond aerated lung",
+                "g",
+                0,
+                "Sum of v (HU - reference_hu) / 1000 over the lesion voxels: what was added to "
+                "the patient's own aerated lung. Hardly depends on where the border is drawn. "
+                "Diffuse disease leaves no reference. Negative where lesions are emptier than it.",
+                "FIELD 2.4, 1.3",
+                _VOLUME + ", reference_hu unknown",
             ),
             _m(
                 "dense_ml",

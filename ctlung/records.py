@@ -1,4 +1,4 @@
-"""What comes out: measurements, slice rows, lesions, provenance, the report of one scan."""
+"""What comes out: measurements, facts, slice rows, lesions, provenance, one scan's report."""
 
 from __future__ import annotations
 
@@ -42,6 +42,41 @@ class Measurement:
     def unit(self) -> str:
         """Unit of the value."""
         return MEASURES[self.measure].unit
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A CT number that the patient's own body gives, or the reason why there is none.
+
+    Exactly one of ``value`` (HU) and ``reason`` is set. ``n_voxels`` and ``volume_ml`` say what
+    it rests on; ``noise_hu`` is the SD about each slice's own median, where it was asked for.
+    """
+
+    value: float | None = None
+    reason: str | None = None
+    unit: str = "HU"
+    n_voxels: int = 0
+    volume_ml: float | None = None
+    noise_hu: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (self.reason is None):
+            raise ValueError("a fact needs a value or a reason, not both")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What known matter measures in this scan. Nothing is ever shifted by it (FIELD 2.1).
+
+    Attributes:
+        air_hu: air in trachea and main bronchi.
+        blood_hu: unenhanced blood in the descending aorta.
+        reference_hu: aerated lung far from lesions and from the lung's surface (FIELD 1.3).
+    """
+
+    air_hu: Fact = Fact(reason="not_measured")
+    blood_hu: Fact = Fact(reason="not_measured")
+    reference_hu: Fact = Fact(reason="not_measured")
 
 
 @dataclass(frozen=True)
@@ -157,6 +192,7 @@ class ScanReport:
     notices: tuple[Notice, ...] = ()
     provenance: Provenance = field(default_factory=lambda: Provenance(""))
     scores: tuple[SeverityScore, ...] = ()
+    calibration: Calibration = field(default_factory=Calibration)
     uncertainty: tuple[Uncertainty, ...] = ()
 
     def __getitem__(self, key: str | tuple[str, str]) -> Measurement:

@@ -82,6 +82,11 @@ class Settings:
     thickness_volume_null_mm: float = 10.0
     pixel_warn_mm: float = 2.5
     contrast_aorta_hu: float = 100.0
+    blood_low_hu: float = 25.0
+    blood_high_hu: float = 65.0
+    reference_lesion_mm: float = 10.0
+    reference_surface_mm: float = 5.0
+    reference_min_ml: float = 200.0
     noise_warn_hu: float = 40.0
     noise_null_hu: float = 80.0
     inspiration_warn_hu: float = -780.0

@@ -108,6 +108,10 @@ REASONS: Final = MappingProxyType(
         "single_slice": "one slice has no volume",
         "no_lobes": "the lobes are not known; they come from a segmenter that tells them apart",
         "few_slices": "the lung is seen in fewer than 5 slices",
+        "no_airways": "the trachea was not found, is too narrow, or nobody looked for it",
+        "no_aorta": "no descending aorta was found that is round, even and long enough to trust",
+        "no_reference": "too little aerated lung lies far from lesions and the lung's surface",
+        "not_measured": "nobody measured it",
     }
 )
 """Reasons of a null that no notice carries; the other reasons are notice codes."""
@@ -119,6 +123,7 @@ NOTICES: Final = MappingProxyType(
         "hu_range": "the range of values is not that of a CT",
         "few_grey_levels": "few grey levels: a windowed picture, not CT numbers",
         "trachea_hu": "air in the trachea is off",
+        "blood_hu": "blood in the aorta is off",
         "coverage_top": "the lungs are cut off at the top of the scan",
         "coverage_bottom": "the lungs are cut off at the bottom of the scan",
         "incomplete": "only part of the lung was measured",
@@ -182,6 +187,17 @@ PAIR_NOTICES: Final = MappingProxyType(
     }
 )
 """What two scans together may be told; ``NOTICES`` are of one scan."""
+
+FACTS: Final = MappingProxyType(
+    {
+        "air_hu": "median HU in the lumen of trachea and bronchi, 2 mm off its wall (FIELD 2.1)",
+        "blood_hu": "median HU in the descending aorta, 3 mm off its wall, unenhanced scans only "
+        "(FIELD 2.1)",
+        "reference_hu": "mean HU of lung more than 10 mm from lesions and 5 mm inside the lung's "
+        "surface, airways and vessels out (FIELD 1.3, of this scan alone)",
+    }
+)
+"""CT numbers of known matter, in ``ScanReport.calibration``."""
 
 EXIT_DONE: Final = 0
 EXIT_REFUSED: Final = 1

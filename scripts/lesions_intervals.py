@@ -34,7 +34,7 @@ def measure(scan: Scan, masks: Segmentation, truth: Truth, method: str) -> Row:
     """Truth, value and interval of each headline measure of both lungs; what was withheld."""
     settings, finder = Settings(), finder_of(method)
     lesions = ctlung.find_lesions(scan, masks.lungs, masks.anatomy, finder=finder)
-    notices = ctlung.check_result(scan, masks, settings)
+    notices = ctlung.check_result(scan, masks, settings, by_density=finder.by_density)
     report = ctlung.analyze(scan, masks.lungs, lesions, notices, settings=settings)
     start = time.perf_counter()
     report = with_intervals(report, scan, masks.lungs, lesions, masks.anatomy, finder, settings)

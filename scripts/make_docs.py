@@ -60,9 +60,16 @@ the second of one name ends in `_2`. Such a region is what of it lies in the lun
 `given_regions` says how much lies outside. Regions may overlap, and each is measured in full.
 """
 
+FACTS = """## Calibration facts
+
+In `report.json` under `calibration`, each with its value in HU or a reason, the voxels and ml it
+rests on, and the noise (SD about each slice's median) where it was measured. They are reported
+and used for `lung_weight_calibrated_g` and `lesion_excess_mass_g`; no image is ever shifted.
+"""
+
 FILES = {
-    "report.json": "everything, schema `{schema}`: `measurements`, `slices`, `lesions`, "
-    "`scores`, `notices`, `provenance`",
+    "report.json": "everything, schema `{schema}`: `measurements`, `calibration`, `slices`, "
+    "`lesions`, `scores`, `uncertainty`, `notices`, `provenance`",
     "measurements.csv": "one row per region and measure: {measurements}",
     "slices.csv": "one row per slice, counted from 0 at the feet: {slices}; areas in cm2",
     "lungs.nii.gz": "uint8: {lungs}. On the grid of a NIfTI, NRRD or MetaImage input; from DICOM "
@@ -102,6 +109,8 @@ def measures_page() -> str:
                 for m in vocabulary.MEASURES.values()
             ],
         ),
+        FACTS,
+        _table(("fact", "meaning"), _coded(vocabulary.FACTS.items())),
         SCORES,
         _table(
             ("score", "of", "from", "points by percent", "highest", "source"),

@@ -280,7 +280,7 @@ def test_provenance_repeats_the_run() -> None:
 def test_a_setting_that_differs_is_in_the_report_and_has_its_effect() -> None:
     c = _sick()
     settings = Settings(ground_glass_lower_hu=-400)
-    report = api.segment(c.scan, settings=settings, segmenter=BY_DENSITY).report
+    report = api.segment(c.scan, settings=settings, segmenter=BY_DENSITY, finder="rule").report
     assert report.provenance.settings == {"ground_glass_lower_hu": -400}
     assert report.value("lesion_volume_ml", "right_lung") == 0.0
     assert report.value("lesion_volume_ml", "left_lung") == pytest.approx(SOLID.volume_ml, rel=0.1)
@@ -334,10 +334,11 @@ def test_the_steps_alone_give_what_segment_gives(sick: ScanResult) -> None:
     found = api.segment_lungs(c.scan, BY_DENSITY)
     lesions = api.find_lesions(c.scan, found.lungs, found.anatomy)
     notices = (*api.check_scan(c.scan), *api.check_result(c.scan, found))
-    report = api.analyze(c.scan, found.lungs, lesions, notices)
+    report = api.analyze(c.scan, found.lungs, lesions, notices, anatomy=found.anatomy)
     np.testing.assert_array_equal(lesions.labels, whole.lesions.labels)
     assert report.measurements == whole.report.measurements
     assert report.slices == whole.report.slices
+    assert report.calibration == whole.report.calibration
 
 
 # lungs that the user has already
@@ -462,7 +463,8 @@ def test_a_lung_cut_off_is_measured_in_part_and_never_zero() -> None:
 
 
 def test_shallow_breath_withholds_lesions_not_lungs() -> None:
-    report = api.segment(chest(lung_hu=-720).scan, segmenter=BY_DENSITY).report
+    breath = chest(lung_hu=-720).scan
+    report = api.segment(breath, segmenter=BY_DENSITY, finder="rule").report
     assert report["lesion_volume_ml"].reason == "inspiration"
     assert report["ct_number_lesion_hu"].reason == "inspiration"
     assert report["lesion_area_max_cm2"].reason == "inspiration"
@@ -471,6 +473,13 @@ def test_shallow_breath_withholds_lesions_not_lungs() -> None:
     assert report.value("lung_weight_g") is not None
     assert report.value("lung_volume_ml") is not None
     assert report.lesions == ()
+
+
+def test_shallow_breath_leaves_what_a_model_found() -> None:
+    report = api.segment(chest(lung_hu=-720).scan, segmenter=BY_DENSITY).report
+    assert report.value("lesion_volume_ml") is not None
+    assert report["band_ground_glass_percent"].reason == "inspiration"
+    assert report.provenance.lesion_weights_sha256 is not None
 
 
 def test_the_field_of_view_cuts_one_lung_and_the_other_is_measured() -> None:

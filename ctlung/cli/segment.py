@@ -63,7 +63,7 @@ def segment(
     ] = None,
     finder: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What finds lesions: rule (the default) or network."),
+        typer.Option(metavar="NAME", help="What finds lesions: network (the default) or rule."),
     ] = None,
     uncertainty: Annotated[
         bool,

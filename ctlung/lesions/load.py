@@ -6,7 +6,7 @@ from ctlung.lesions.finder import LesionFinder
 from ctlung.lesions.rules import RuleFinder
 
 FINDERS = ("rule", "network")
-DEFAULT = "rule"
+DEFAULT = "network"
 
 
 def load_finder(name: str = "default", device: str = "auto") -> LesionFinder:

@@ -8,10 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from ctlung.measurement import withheld
+from ctlung.measurement.calibration import calibrate, of_plain_blood
 from ctlung.measurement.depth import rim_of
 from ctlung.measurement.given_regions import GivenRegion, given_regions, lay_over, region_notices
 from ctlung.measurement.lesions import connected_lesions
 from ctlung.measurement.lobes import lobe_notices
+from ctlung.measurement.reference import reference
 from ctlung.measurement.region_measures import LESION, Context, measure_region
 from ctlung.measurement.regions import (
     Partition,
@@ -23,10 +25,10 @@ from ctlung.measurement.scores import severity_scores
 from ctlung.measurement.slice_rows import slice_rows
 from ctlung.measurement.tally import RegionTally, Tally, tally
 from ctlung.notices import Notice
-from ctlung.records import Lesion, Measurement, Provenance, ScanReport
+from ctlung.records import Calibration, Fact, Lesion, Measurement, Provenance, ScanReport
 from ctlung.settings import Settings
 from ctlung.vocabulary import LESION_LABELS, LOBE_LABELS, LOBES, LUNG_LABELS, REGIONS
-from ctlung.volume import LabelMap, Scan
+from ctlung.volume import Anatomy, LabelMap, Scan
 
 
 def analyze(
@@ -40,6 +42,8 @@ def analyze(
     dense_from_hu: int | None = None,
     lobes: LabelMap | None = None,
     regions: LabelMap | Sequence[LabelMap] = (),
+    anatomy: Anatomy | None = None,
+    calibration: Calibration | None = None,
 ) -> ScanReport:
     """Measure lungs and lesions: every measure of ``vocabulary.MEASURES`` in every region.
 
@@ -64,6 +68,9 @@ def analyze(
             outside. The region ``user_gtv_1`` is the label named ``GTV-1``: ``user_`` and its
             name in small letters, digits and underscores. One label map cannot hold labels that
             overlap; several can, and each region is measured in full.
+        anatomy: airways and vessels, where they are known; without airways there is no ``air_hu``.
+        calibration: facts of this scan that have been measured already; those that have not are
+            measured here.
 
     Returns:
         Measurements by region and measure in the order of the vocabulary; one row per slice of
@@ -90,6 +97,8 @@ def analyze(
     names = (*REGIONS, *(() if lobes is None else LOBES), *(r.name for r in given))
     found = {name: counts.of(partition.regions[name]) for name in names}
     context = _context(scan, found["lungs"], told, limits, dense_from_hu)
+    facts = _facts(scan, lungs, lesions, anatomy, calibration, context, told)
+    context = replace(context, calibration=facts)
     lungs_of = _lungs_of(given, partition, counts)
     measurements = tuple(
         m
@@ -109,7 +118,33 @@ def analyze(
         ),
         provenance or Provenance("", settings=limits.overrides()),
         severity_scores(measurements, limits),
+        calibration=facts,
     )
+
+
+def _facts(
+    scan: Scan,
+    lungs: LabelMap,
+    lesions: LabelMap,
+    anatomy: Anatomy | None,
+    known: Calibration | None,
+    context: Context,
+    told: tuple[Notice, ...],
+) -> Calibration:
+    """Air, blood and the patient's own aerated lung; what is known already is not asked again."""
+    limits = context.settings
+    facts = known or calibrate(scan, lungs, anatomy)
+    enhanced = _contrast(told) or bool(scan.acquisition.contrast_agent)
+    facts = of_plain_blood(facts, enhanced, limits)
+    if facts.reference_hu.reason != "not_measured":
+        return facts
+    withheld_by = withheld.reason_for(context.taken, "ct_number_lesion_hu", "lungs")
+    far = (
+        Fact(reason=withheld_by)
+        if withheld_by
+        else reference(scan, lungs, lesions, anatomy, limits)
+    )
+    return replace(facts, reference_hu=far)
 
 
 def _partition(scan: Scan, lungs: LabelMap, lobes: LabelMap | None) -> Partition:
@@ -146,6 +181,10 @@ def _require(labels: LabelMap, scan: Scan, known: Mapping[int, str], what: str) 
             )
 
 
+def _contrast(told: tuple[Notice, ...]) -> bool:
+    return any(n.code == "contrast" for n in told)
+
+
 def _context(
     scan: Scan,
     lungs: RegionTally,
@@ -154,9 +193,10 @@ def _context(
     dense_from_hu: int | None,
 ) -> Context:
     if dense_from_hu is None:
-        contrast = any(n.code == "contrast" for n in told)
         dense_from_hu = (
-            limits.consolidation_upper_contrast_hu if contrast else limits.consolidation_upper_hu
+            limits.consolidation_upper_contrast_hu
+            if _contrast(told)
+            else limits.consolidation_upper_hu
         )
     if dense_from_hu < limits.consolidation_lower_hu:
         raise ValueError(

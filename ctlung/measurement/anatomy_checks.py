@@ -5,110 +5,133 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ctlung.arrays import BoolArray, FloatArray, IntArray, bounding_box
+from ctlung.arrays import BoolArray, IntArray, bounding_box
+from ctlung.measurement.calibration import of_plain_blood
 from ctlung.morphology import distance_outside
 from ctlung.notices import Notice
+from ctlung.records import Calibration
 from ctlung.settings import Settings
 from ctlung.volume import Scan, Segmentation
 from ctlung.working_grid import WorkingGrid, block_mean, working_grid
 
-LUMEN_MARGIN_MM = 2.0
 DEEP_MM = 5.0
 AERATED_HU = -500
-MIN_LUMEN_VOXELS = 50
 
 
 def anatomy_notices(
-    scan: Scan, segmentation: Segmentation, settings: Settings
+    scan: Scan,
+    segmentation: Segmentation,
+    settings: Settings,
+    calibration: Calibration,
+    by_density: bool,
 ) -> tuple[Notice, ...]:
-    """Notices ``trachea_hu``, ``noise``, ``inspiration``, ``contrast``, ``flipped``."""
+    """Notices ``trachea_hu``, ``noise``, ``inspiration``, ``contrast``, ``blood_hu``, ``flipped``.
+
+    Args:
+        scan: the scan.
+        segmentation: its lungs.
+        settings: limits.
+        calibration: what :func:`calibrate` measured in it.
+        by_density: whether lesions are found by density alone, not by a model.
+    """
     grid = working_grid(scan, 3.0)
     lungs = tuple(
         block_mean(segmentation.lungs.labels == side, grid.factors) > 0.5 for side in (1, 2)
     )
+    contrast = _contrast(scan, grid, lungs, calibration, settings)
+    enhanced = bool(contrast or scan.acquisition.contrast_agent)
     return (
-        *_trachea(scan, segmentation.anatomy.airways, settings),
-        *_inspiration(grid, lungs[0] | lungs[1], settings),
-        *_blood(scan, grid, lungs, settings),
+        *_air(calibration, settings),
+        *_noise(calibration, settings, by_density),
+        *_inspiration(grid, lungs[0] | lungs[1], settings, by_density),
+        *contrast,
+        *_blood(calibration, enhanced, settings),
         *_sides(grid, lungs),
     )
 
 
-def _trachea(scan: Scan, airways: BoolArray | None, settings: Settings) -> tuple[Notice, ...]:
-    values = _lumen_values(scan, airways)
-    if values is None:
+def _air(calibration: Calibration, settings: Settings) -> tuple[Notice, ...]:
+    air = calibration.air_hu.value
+    low, high = settings.trachea_low_hu, settings.trachea_high_hu
+    if air is None or low <= air <= high:
         return ()
-    notices: list[Notice] = []
-    air = float(np.median(np.concatenate(values)))
-    if not settings.trachea_low_hu <= air <= settings.trachea_high_hu:
-        notices.append(
-            Notice(
-                "trachea_hu",
-                "warn",
-                f"Air in the trachea measures {air:.0f} HU, outside "
-                f"{settings.trachea_low_hu:.0f}..{settings.trachea_high_hu:.0f}: the scanner's "
-                "calibration is off, or the airway is too narrow to tell.",
-                measured=air,
-                limit=f"{settings.trachea_low_hu:.0f}..{settings.trachea_high_hu:.0f}",
-                unit="HU",
-            )
-        )
-    noise = _noise(values)
-    if noise > settings.noise_warn_hu:
-        null = noise > settings.noise_null_hu
-        notices.append(
-            Notice(
-                "noise",
-                "null" if null else "warn",
-                f"Noise in the trachea is {noise:.0f} HU: "
-                + (
-                    "lesions found by density, percentiles, and the shares of lung at the low "
-                    "and high end (LAA, HAA) are withheld; use a soft-kernel or thicker series of "
-                    "the same scan."
-                    if null
-                    else "small or faint lesions may be wrong."
-                ),
-                measured=noise,
-                limit=settings.noise_null_hu if null else settings.noise_warn_hu,
-                unit="HU",
-                affects=("lesions", "tails") if null else ("lesions",),
-            )
-        )
-    return tuple(notices)
-
-
-def _noise(values: list[FloatArray]) -> float:
-    """SD (HU) about each slice's own median, so that a drift along the trachea is no noise.
-
-    Only the upper half is used: the lower one is cut off at -1024 when stored.
-    """
-    above = [v[v > np.median(v)] - np.median(v) for v in values if len(v) >= 10]
-    upper = np.concatenate(above) if above else np.empty(0)
-    return float(np.sqrt(np.mean(upper**2))) if len(upper) else 0.0
-
-
-def _lumen_values(scan: Scan, airways: BoolArray | None) -> list[FloatArray] | None:
-    """HU in each slice of the airway lumen, 2 mm off its wall; ``None`` where it is too small."""
-    box = bounding_box(airways, (1, 3, 3)) if airways is not None else None
-    if airways is None or box is None:
-        return None
-    lumen = airways[box]
-    spacing = scan.geometry.spacing_mm
-    # In the plane only: slices are often thicker than the margin.
-    deep = np.stack(
-        [
-            ndimage.distance_transform_edt(plane, sampling=spacing[1:]) > LUMEN_MARGIN_MM
-            for plane in lumen
-        ]
+    return (
+        Notice(
+            "trachea_hu",
+            "warn",
+            f"Air in the trachea measures {air:.0f} HU, outside {low:.0f}..{high:.0f}: the "
+            "scanner's calibration is off, or the airway is too narrow to tell.",
+            measured=air,
+            limit=f"{low:.0f}..{high:.0f}",
+            unit="HU",
+            affects=("lung_weight_calibrated_g",),
+        ),
     )
-    if int(deep.sum()) < MIN_LUMEN_VOXELS:
-        return None
-    hu = scan.hu[box]
-    return [hu[k][deep[k]].astype(np.float64) for k in range(len(hu)) if deep[k].any()]
 
 
-def _inspiration(grid: WorkingGrid, lungs: BoolArray, settings: Settings) -> tuple[Notice, ...]:
-    """Mean HU of aerated lung > 5 mm inside the surface; lesions play no part in it."""
+def _blood(calibration: Calibration, contrast: bool, settings: Settings) -> tuple[Notice, ...]:
+    blood = of_plain_blood(calibration, contrast, settings).blood_hu.value
+    low, high = settings.blood_low_hu, settings.blood_high_hu
+    if blood is None or low <= blood <= high:
+        return ()
+    return (
+        Notice(
+            "blood_hu",
+            "warn",
+            f"Blood in the descending aorta measures {blood:.0f} HU, outside "
+            f"{low:.0f}..{high:.0f}: anaemia, a trace of contrast agent, or a scanner whose "
+            "calibration is off; the calibrated lung weight is withheld.",
+            measured=blood,
+            limit=f"{low:.0f}..{high:.0f}",
+            unit="HU",
+            affects=("lung_weight_calibrated_g",),
+        ),
+    )
+
+
+def _noise(calibration: Calibration, settings: Settings, by_density: bool) -> tuple[Notice, ...]:
+    """The larger of the two: the trachea's air is stored cut off, the aorta lies deeper."""
+    seen = [
+        (fact.noise_hu, where)
+        for fact, where in ((calibration.air_hu, "trachea"), (calibration.blood_hu, "aorta"))
+        if fact.noise_hu is not None
+    ]
+    noise, where = max(seen, default=(0.0, ""))
+    if noise <= settings.noise_warn_hu:
+        return ()
+    null = noise > settings.noise_null_hu
+    return (
+        Notice(
+            "noise",
+            "null" if null else "warn",
+            f"Noise in the {where} is {noise:.0f} HU: "
+            + (
+                ("lesions found by density, " if by_density else "")
+                + "percentiles, and the shares of lung at the low and high end (LAA, HAA) are "
+                "withheld, and lesions may be wrong; use a soft-kernel or thicker series of the "
+                "same scan."
+                if null
+                else "small or faint lesions may be wrong."
+            ),
+            measured=noise,
+            limit=settings.noise_null_hu if null else settings.noise_warn_hu,
+            unit="HU",
+            affects=(*_lesions(by_density or not null), *(("tails",) if null else ())),
+        ),
+    )
+
+
+def _lesions(concerned: bool) -> tuple[str, ...]:
+    return ("lesions",) if concerned else ()
+
+
+def _inspiration(
+    grid: WorkingGrid, lungs: BoolArray, settings: Settings, by_density: bool
+) -> tuple[Notice, ...]:
+    """Mean HU of aerated lung > 5 mm inside the surface; lesions play no part in it.
+
+    What a model found stays: it has seen shallow breath, and does not go by density alone.
+    """
     box = bounding_box(lungs, (2, 2, 2))
     if box is None:
         return ()
@@ -124,12 +147,13 @@ def _inspiration(grid: WorkingGrid, lungs: BoolArray, settings: Settings) -> tup
                 "inspiration",
                 "null",
                 f"Only {ml:.0f} ml of aerated lung lie more than 5 mm inside the surface: there "
-                "is no healthy lung to tell lesions from; those found by density, and the "
-                "bands, are withheld.",
+                "is no healthy lung to tell lesions from; "
+                + ("lesions found by density, and the bands," if by_density else "the bands")
+                + " are withheld.",
                 measured=ml,
                 limit=settings.inspiration_reference_min_ml,
                 unit="ml",
-                affects=("lesions", "bands"),
+                affects=(*_lesions(by_density), "bands"),
             ),
         )
     mean = float(grid.hu[box][inner].mean())
@@ -144,40 +168,53 @@ def _inspiration(grid: WorkingGrid, lungs: BoolArray, settings: Settings) -> tup
             f"Aerated lung has {mean:.0f} HU; a full breath gives -870 to -800: the scan was "
             "taken in shallow breath, where normal lung is as dense as ground-glass. "
             + (
-                "Lesions found by density, and the bands, are withheld."
+                _withheld_by_breath(by_density)
                 if null
                 else "Lesions and the bands of dense lung may be overestimated."
             ),
             measured=mean,
             limit=settings.inspiration_null_hu if null else settings.inspiration_warn_hu,
             unit="HU",
-            affects=("lesions", "bands"),
+            affects=(*_lesions(by_density or not null), "bands"),
         ),
     )
 
 
-def _blood(
-    scan: Scan, grid: WorkingGrid, lungs: tuple[BoolArray, ...], settings: Settings
+def _withheld_by_breath(by_density: bool) -> str:
+    if by_density:
+        return "Lesions found by density, and the bands, are withheld."
+    return "The bands are withheld; lesions, which a model found, may be overestimated."
+
+
+def _contrast(
+    scan: Scan,
+    grid: WorkingGrid,
+    lungs: tuple[BoolArray, ...],
+    calibration: Calibration,
+    settings: Settings,
 ) -> tuple[Notice, ...]:
-    """Contrast seen in the heart and great vessels; the image outranks the header."""
-    between = _between_lungs(lungs)
-    if between is None:
+    """Contrast seen in the aorta, or in heart and great vessels, and not in the header.
+
+    Either is enough: it may not have reached the aorta yet, and an aorta may not be found.
+    """
+    if scan.acquisition.contrast_agent:
         return ()
-    soft = between & (grid.hu > 0) & (grid.hu < 700)
-    core = ndimage.binary_erosion(soft, structure=np.ones((1, 3, 3), dtype=bool))
-    values = grid.hu[core]
-    if len(values) < 500:
-        return ()
-    # Fat and muscle pull the median down; contrast stands out in the upper half.
-    blood = float(np.percentile(values, 75))
-    stated = bool(scan.acquisition.contrast_agent)
-    if stated or blood <= settings.contrast_aorta_hu:
+    seen = [
+        (hu, where)
+        for hu, where in (
+            (calibration.blood_hu.value, "The descending aorta measures"),
+            (_heart_hu(grid, lungs), "Heart and great vessels measure"),
+        )
+        if hu is not None
+    ]
+    blood, where = max(seen, default=(0.0, ""))
+    if blood <= settings.contrast_aorta_hu:
         return ()
     return (
         Notice(
             "contrast",
             "warn",
-            f"Heart and great vessels measure {blood:.0f} HU (limit "
+            f"{where} {blood:.0f} HU (limit "
             f"{settings.contrast_aorta_hu:.0f}): contrast agent was given, though the header "
             "does not say so. Lung and lesions are denser than without it.",
             measured=blood,
@@ -186,6 +223,17 @@ def _blood(
             affects=("lesions",),
         ),
     )
+
+
+def _heart_hu(grid: WorkingGrid, lungs: tuple[BoolArray, ...]) -> float | None:
+    between = _between_lungs(lungs)
+    if between is None:
+        return None
+    soft = between & (grid.hu > 0) & (grid.hu < 700)
+    core = ndimage.binary_erosion(soft, structure=np.ones((1, 3, 3), dtype=bool))
+    values = grid.hu[core]
+    # Fat and muscle pull the median down; contrast stands out in the upper half.
+    return float(np.percentile(values, 75)) if len(values) >= 500 else None
 
 
 def _between_lungs(lungs: tuple[BoolArray, ...]) -> BoolArray | None:

@@ -6,16 +6,31 @@ import numpy as np
 
 from ctlung.arrays import FloatArray
 from ctlung.measurement.anatomy_checks import anatomy_notices
+from ctlung.measurement.calibration import calibrate
 from ctlung.measurement.coverage import coverage_notices, field_notices
 from ctlung.notices import Notice
+from ctlung.records import Calibration
 from ctlung.settings import Settings
 from ctlung.volume import Scan, Segmentation
 
 
 def check_result(
-    scan: Scan, segmentation: Segmentation, settings: Settings | None = None
+    scan: Scan,
+    segmentation: Segmentation,
+    settings: Settings | None = None,
+    *,
+    calibration: Calibration | None = None,
+    by_density: bool = False,
 ) -> tuple[Notice, ...]:
     """Notices of the segmenter, then those of coverage, field, size, breath and calibration.
+
+    Args:
+        scan: the scan.
+        segmentation: its lungs, and the airways where they are known.
+        settings: limits; the defaults of FIELD if not given.
+        calibration: air and blood of this scan, where they have been measured already.
+        by_density: lesions are found by density alone (:attr:`LesionFinder.by_density`): shallow
+            breath and noise then withhold them; a model's stay.
 
     Raises:
         GeometryMismatch: the lungs do not lie on the scan's grid.
@@ -33,7 +48,13 @@ def check_result(
         *_size(scan, areas, bool(coverage), settings),
         *_motion(areas, settings),
         *_metal(scan, areas, settings),
-        *anatomy_notices(scan, segmentation, settings),
+        *anatomy_notices(
+            scan,
+            segmentation,
+            settings,
+            calibration or calibrate(scan, segmentation.lungs, segmentation.anatomy),
+            by_density,
+        ),
     )
 
 

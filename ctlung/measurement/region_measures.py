@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ctlung.bands import BANDS, HIGH_OPACITY, OWN_EDGES
 from ctlung.geometry import Geometry
 from ctlung.measurement import mass, withheld
 from ctlung.measurement.band_extent import band_ml, band_percent, high_opacity_percent
+from ctlung.measurement.calibration import no_calibrated_weight
 from ctlung.measurement.density import density, perc15_density_g_l, shape
 from ctlung.measurement.extent import LargestArea, consolidation_fraction, largest_area
 from ctlung.measurement.tally import CONSOLIDATION, GROUND_GLASS, RegionTally
 from ctlung.notices import Notice
-from ctlung.records import Measurement
+from ctlung.records import Calibration, Measurement
 from ctlung.settings import Settings
 from ctlung.vocabulary import DEPTHS, MEASURED_PART, MEASURES, THIRDS, VOLUME_MEASURES
 
@@ -47,6 +48,7 @@ class Context:
         taken: the notices that withhold numbers.
         lung_slices: slices that hold lung.
         dense_from_hu: lower edge of ``dense_ml``.
+        calibration: what known matter measures in the scan.
     """
 
     geometry: Geometry
@@ -54,6 +56,7 @@ class Context:
     taken: tuple[Notice, ...]
     lung_slices: int
     dense_from_hu: int
+    calibration: Calibration = field(default_factory=Calibration)
 
     @property
     def single_slice(self) -> bool:
@@ -245,6 +248,7 @@ def _masses(region: RegionTally, context: Context) -> dict[str, _Found]:
     small = "region_small" if _is_small(region, context) else little
     return {
         "lung_weight_g": _Found(tissue, None, n),
+        "lung_weight_calibrated_g": _calibrated(region, context),
         "tissue_volume_ml": _Found(tissue, None, n),
         "gas_volume_ml": _Found(mass.gas_ml(lung_ml), None, n),
         "gas_tissue_ratio": _Found(None if little else mass.gas_tissue_ratio(lung_ml), little, n),
@@ -252,7 +256,24 @@ def _masses(region: RegionTally, context: Context) -> dict[str, _Found]:
         "lesion_mass_percent": _Found(
             None if small else mass.lesion_mass_percent(lesion_ml, lung_ml), small, n
         ),
+        "lesion_excess_mass_g": _excess(region, context),
     }
+
+
+def _calibrated(region: RegionTally, context: Context) -> _Found:
+    facts, n = context.calibration, region.n_voxels()
+    reason = no_calibrated_weight(facts, context.settings)
+    air, blood = facts.air_hu.value, facts.blood_hu.value
+    if reason or air is None or blood is None:
+        return _Found(None, reason, n)
+    return _Found(mass.calibrated_g(region.volumes_ml(), air, blood), None, n)
+
+
+def _excess(region: RegionTally, context: Context) -> _Found:
+    far, n = context.calibration.reference_hu, region.n_voxels(*LESION)
+    if far.value is None:
+        return _Found(None, far.reason, n)
+    return _Found(mass.lesion_excess_g(region.volumes_ml(*LESION), far.value), None, n)
 
 
 def _bands(region: RegionTally, context: Context) -> dict[str, _Found]:

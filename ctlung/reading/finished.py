@@ -19,6 +19,8 @@ from ctlung.reading.image_grid import Placed, place
 from ctlung.reading.images import load_image
 from ctlung.records import (
     SCHEMA_SCAN,
+    Calibration,
+    Fact,
     Lesion,
     Measurement,
     Provenance,
@@ -59,7 +61,8 @@ def read_report(folder: str | Path) -> ScanReport:
             tuple(_record(Notice, item) for item in document["notices"]),
             _record(Provenance, document["provenance"]),
             tuple(_score(item) for item in document["scores"]),
-            tuple(_record(Uncertainty, item) for item in document.get("uncertainty", ())),
+            Calibration(**{k: _record(Fact, v) for k, v in document["calibration"].items()}),
+            tuple(_record(Uncertainty, item) for item in document["uncertainty"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableFile(

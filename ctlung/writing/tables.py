@@ -33,6 +33,7 @@ def report_as_json(report: ScanReport) -> str:
         "schema": SCHEMA_SCAN,
         "research_use": RESEARCH_USE,
         "measurements": [_measurement(m) for m in report.measurements],
+        "calibration": _plain(report.calibration),
         "slices": [_plain(row) for row in report.slices],
         "lesions": [_plain(lesion) for lesion in report.lesions],
         "scores": [_plain(score) for score in report.scores],

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.measured_scans import Measured, Oracle, measured, random_scan, two_boxes
+from support.measured_scans import KNOWN, Measured, Oracle, measured, random_scan, two_boxes
 
 from ctlung.errors import GeometryMismatch
 from ctlung.geometry import Geometry
@@ -41,7 +41,9 @@ OPEN = Settings(
 
 
 def _analyze(item: Measured, *notices: Notice, settings: Settings | None = None) -> ScanReport:
-    return analyze(item.scan, item.lungs, item.lesions, notices, settings=settings)
+    return analyze(
+        item.scan, item.lungs, item.lesions, notices, settings=settings, calibration=KNOWN
+    )
 
 
 def _with(item: Measured, lesions: np.ndarray) -> Measured:

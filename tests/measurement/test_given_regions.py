@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.measured_scans import Measured, Oracle, measured, random_lobes, random_scan, two_boxes
+from support.measured_scans import (
+    KNOWN,
+    Measured,
+    Oracle,
+    measured,
+    random_lobes,
+    random_scan,
+    two_boxes,
+)
 
 from ctlung.arrays import BoolArray
 from ctlung.errors import GeometryMismatch
@@ -60,6 +68,7 @@ def _analyze(
         settings=settings,
         lobes=item.lobes,
         regions=maps,
+        calibration=KNOWN,
     )
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from support.measured_scans import (
+    KNOWN,
     Measured,
     Oracle,
     measured,
@@ -43,7 +44,13 @@ LARGE = Settings(lobe_warn_ml=20.0)
 
 def _analyze(item: Measured, *notices: Notice, settings: Settings | None = None) -> ScanReport:
     return analyze(
-        item.scan, item.lungs, item.lesions, notices, settings=settings, lobes=item.lobes
+        item.scan,
+        item.lungs,
+        item.lesions,
+        notices,
+        settings=settings,
+        lobes=item.lobes,
+        calibration=KNOWN,
     )
 
 

@@ -326,8 +326,21 @@ def test_noise(sd: float, effect: str | None, limit: float) -> None:
     notice = _one(notices, "noise", effect)
     assert notice.measured == pytest.approx(sd, rel=0.3)
     assert (notice.limit, notice.unit) == (limit, "HU")
-    assert "lesions" in notice.affects
+    assert ("lesions" in notice.affects) == (effect == "warn")
     assert ("tails" in notice.affects) == (effect == "null")
+
+
+@pytest.mark.parametrize("options", [{"noise_hu": 110.0, "blur_mm": 0.0}, {"lung_hu": -725}])
+def test_what_density_alone_found_is_withheld_and_what_a_model_found_is_not(
+    options: dict[str, Any],
+) -> None:
+    c = chest(**options)
+    for by_density in (True, False):
+        notices = check_result(c.scan, _segmentation(c), by_density=by_density)
+        null = [n for n in notices if n.effect == "null"]
+        assert null
+        assert any("lesions" in n.affects for n in null) == by_density
+        assert any("found by density" in n.sentence for n in null) == by_density
 
 
 def test_a_drift_along_the_trachea_is_no_noise() -> None:
@@ -349,7 +362,7 @@ def test_breath(hu: int, effect: str | None, limit: float) -> None:
     notice = _one(notices, "inspiration", effect)
     assert notice.measured == pytest.approx(hu, abs=4)
     assert (notice.limit, notice.unit) == (limit, "HU")
-    assert notice.affects == ("lesions", "bands")
+    assert notice.affects == (("bands",) if effect == "null" else ("lesions", "bands"))
     assert "shallow breath" in notice.sentence
     assert ("withheld" in notice.sentence) == (effect == "null")
 

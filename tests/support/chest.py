@@ -73,6 +73,8 @@ VESSELS = tuple(
     )
 )
 """Straight vessels from both hila into the aerated lung, 2 to 3.5 mm in radius."""
+AORTA = Tube((20, 42, 26), (175, 48, 34), 12.0)
+"""A descending aorta before the spine on the left, beside the left lung."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ class Options:
     seed: int = 1
     blobs: tuple[Blob, ...] = ()
     vessels: tuple[Tube, ...] = ()
+    aorta: Tube | None = None
+    """Its ``hu`` is not read: it holds the blood of the heart."""
     airways: bool = True
     stomach_gas: bool = False
     lungs_touch: bool = False
@@ -188,6 +192,9 @@ def _body(o: Options, z: Array, y: Array, x: Array) -> tuple[Array, Array, Array
     put((x / 20) ** 2 + ((y - 66) / 20) ** 2 < 1, BONE_HU)
     put((x / 13) ** 2 + ((y - 66) / 13) ** 2 < 1, 170)
     lumen = np.zeros(hu.shape, bool)
+    if o.aorta is not None:
+        put(_capsule(o.aorta.start, o.aorta.end, o.aorta.radius, z, y, x), o.blood_hu)
+        lungs[_capsule(o.aorta.start, o.aorta.end, o.aorta.radius, z, y, x)] = 0
     if o.airways:
         wall = np.zeros(hu.shape, bool)
         for start, end, radius in AIRWAYS:

@@ -11,8 +11,13 @@ import numpy as np
 
 from ctlung.geometry import Geometry
 from ctlung.measurement.depth import rim_of
+from ctlung.records import Calibration, Fact
 from ctlung.vocabulary import LESION_LABELS, LOBE_LABELS, LUNG_LABELS
 from ctlung.volume import LabelMap, Scan
+
+AIR_HU, BLOOD_HU, REFERENCE_HU = -987.0, 38.0, -861.5
+KNOWN = Calibration(Fact(AIR_HU), Fact(BLOOD_HU), Fact(REFERENCE_HU))
+"""Facts that a scan of a few voxels cannot give by itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,6 +240,19 @@ class Oracle:
         pairs = self.values(voxels)
         return float(sum(w * (v + 1000) for v, w in pairs)) * self.pixel_mm2 / 1_000_000
 
+    def calibrated_grams(self, voxels: Sequence[tuple[int, int, int]]) -> float:
+        """On a line through air, which weighs nothing, and blood, 1.065 g/ml."""
+        per_hu = Fraction("1.065") / (Fraction(BLOOD_HU) - Fraction(AIR_HU))
+        pairs = self.values(voxels)
+        total = sum(w * per_hu * (v - Fraction(AIR_HU)) for v, w in pairs)
+        return float(total) * self.pixel_mm2 / 1000
+
+    def excess_grams(self, voxels: Sequence[tuple[int, int, int]]) -> float:
+        """What each voxel weighs more than the reference, water being 1 g/ml."""
+        pairs = self.values(voxels)
+        total = sum(w * (v - Fraction(REFERENCE_HU)) / 1000 for v, w in pairs)
+        return float(total) * self.pixel_mm2 / 1000
+
     def within(self, voxels: Sequence[tuple[int, int, int]], first: int, last: int) -> list[Any]:
         return [(k, i, j) for k, i, j in voxels if first <= self.hu[k][i][j] <= last]
 
@@ -299,6 +317,8 @@ class Oracle:
             "lung_skewness": self.moment_ratio(voxels, 3),
             "lung_kurtosis_excess": self.moment_ratio(voxels, 4) - 3,
             "lung_weight_g": grams,
+            "lung_weight_calibrated_g": self.calibrated_grams(voxels),
+            "lesion_excess_mass_g": self.excess_grams(lesion),
             "tissue_volume_ml": grams,
             "gas_volume_ml": gas,
             "gas_tissue_ratio": gas / grams,

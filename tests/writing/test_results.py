@@ -16,6 +16,7 @@ from support.small_result import KEY, small_result
 
 from ctlung.records import Measurement
 from ctlung.vocabulary import (
+    FACTS,
     LOBE_LABELS,
     MEASURES,
     NOTICES,
@@ -92,6 +93,7 @@ def test_the_report_has_its_keys(report: dict[str, Any]) -> None:
         "schema",
         "research_use",
         "measurements",
+        "calibration",
         "slices",
         "lesions",
         "scores",
@@ -103,6 +105,18 @@ def test_the_report_has_its_keys(report: dict[str, Any]) -> None:
     assert report["research_use"] == RESEARCH_USE
     assert {",".join(m) for m in report["measurements"]} == {MEASUREMENT_HEADER}
     assert {",".join(row) for row in report["slices"]} == {SLICE_HEADER}
+
+
+def test_the_facts_have_a_value_or_a_reason(report: dict[str, Any]) -> None:
+    facts = report["calibration"]
+    assert list(facts) == list(FACTS)
+    for fact in facts.values():
+        assert list(fact) == ["value", "reason", "unit", "n_voxels", "volume_ml", "noise_hu"]
+        assert fact["unit"] == "HU"
+        assert (fact["value"] is None) != (fact["reason"] is None)
+        assert fact["reason"] is None or fact["reason"] in {*REASONS, *NOTICES}
+    assert facts["reference_hu"]["value"] < -800
+    assert facts["air_hu"]["reason"] == "no_airways"
 
 
 def test_nothing_in_it_differs_between_two_runs(report: dict[str, Any]) -> None:
