@@ -40,7 +40,7 @@ FLOORS: Final[MappingProxyType[str, _Floor]] = MappingProxyType(
         "ct_number_lesion_hu": _absolute(30.0),
         "ct_number_lesion_median_hu": _absolute(30.0),
         "laa_950_percent": _absolute(3.7),
-        "haa_percent": _absolute(2.0),
+        "haa_600_250_percent": _absolute(2.0),
         "lesion_mass_percent": _absolute(2.0),
     }
 )
