@@ -93,6 +93,7 @@ class Settings:
     inspiration_null_hu: float = -740.0
     inspiration_reference_min_ml: float = 200.0
     motion_warn_percent: float = 1.0
+    effusion_warn_ml: float = 50.0
     metal_hu: int = 3000
     metal_warn_ml: float = 0.1
     clipped_warn_percent: float = 0.1

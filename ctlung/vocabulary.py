@@ -153,6 +153,7 @@ NOTICES: Final = MappingProxyType(
         "noise": "the image is noisy",
         "motion": "the patient moved or breathed",
         "inspiration": "the breath was shallow",
+        "effusion": "pleural fluid is suspected",
         "metal": "metal in the lungs' slices",
         "position": "the patient did not lie supine, or the position is unknown",
         "flipped": "left and right seem exchanged",

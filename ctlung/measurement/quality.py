@@ -8,6 +8,7 @@ from ctlung.arrays import FloatArray
 from ctlung.measurement.anatomy_checks import anatomy_notices
 from ctlung.measurement.calibration import calibrate
 from ctlung.measurement.coverage import coverage_notices, field_notices
+from ctlung.measurement.effusion import effusion_notices
 from ctlung.notices import Notice
 from ctlung.records import Calibration
 from ctlung.settings import Settings
@@ -48,6 +49,7 @@ def check_result(
         *_size(scan, areas, bool(coverage), settings),
         *_motion(areas, settings),
         *_metal(scan, areas, settings),
+        *effusion_notices(scan, segmentation.lungs, settings),
         *anatomy_notices(
             scan,
             segmentation,
