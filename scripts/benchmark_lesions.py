@@ -82,8 +82,8 @@ def report(recorder: Recorder, write: bool) -> None:
     lines = [
         "# Lesion finders, measured",
         "",
-        "Made by `python scripts/benchmark_lesions.py`. `rule` is what `ctlung segment` does; "
-        "`bands` counts every lung voxel between -750 and 100 HU.",
+        "Made by `python scripts/benchmark_lesions.py`. `network` is what `ctlung segment` does; "
+        "`rule` is `--finder rule`; `bands` counts every lung voxel between -750 and 100 HU.",
         *lesions_tables.page(),
     ]
     if write:

@@ -54,8 +54,10 @@ def _row(folder: Path, method: str, threads: int) -> Row:
 def main(folder: Path, method: str) -> None:
     """Time one method and print its figures as JSON."""
     from lesions_cases import METHODS
+    from lesions_intervals import finder_of
 
     import ctlung
+    from ctlung.uncertainty import with_intervals
     from ctlung.vocabulary import LESION_LABELS
 
     matrix = json.loads((folder / "affine.json").read_text(encoding="utf-8"))
@@ -72,11 +74,18 @@ def main(folder: Path, method: str) -> None:
         finding.append(middle - start)
         measuring.append(time.perf_counter() - middle)
         digests.add(hash((found.tobytes(), report.measurements)))
+    intervals = None
+    if method != "bands":
+        finder = finder_of(method)
+        start = time.perf_counter()
+        with_intervals(report, scan, masks.lungs, lesions, masks.anatomy, finder, ctlung.Settings())
+        intervals = round(time.perf_counter() - start, 2)
     print(
         json.dumps(
             {
                 "finding_s": round(min(finding), 2),
                 "measuring_s": round(min(measuring), 2),
+                "intervals_s": intervals,
                 "same_twice": len(digests) == 1,
             }
         )
