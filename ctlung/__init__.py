@@ -19,14 +19,17 @@ if TYPE_CHECKING:
         analyze,
         check_result,
         check_scan,
+        compare,
         find_lesions,
         find_series,
         load_finder,
         load_key,
         load_segmenter,
+        read_result,
         read_scan,
         segment,
         segment_lungs,
+        write_comparison,
         write_result,
     )
     from ctlung.errors import (
@@ -51,6 +54,8 @@ if TYPE_CHECKING:
     from ctlung.lesions.finder import LesionFinder
     from ctlung.notices import Notice
     from ctlung.records import (
+        Change,
+        Comparison,
         Lesion,
         Measurement,
         Provenance,
@@ -70,14 +75,20 @@ _HOMES = {
         "analyze",
         "check_result",
         "check_scan",
+        "compare",
+        "compare",
         "find_lesions",
         "find_series",
         "load_finder",
         "load_key",
         "load_segmenter",
+        "read_result",
+        "read_result",
         "read_scan",
         "segment",
         "segment_lungs",
+        "write_comparison",
+        "write_comparison",
         "write_result",
     ),
     "ctlung.errors": (
@@ -102,6 +113,8 @@ _HOMES = {
     "ctlung.lesions.finder": ("LesionFinder",),
     "ctlung.notices": ("Notice",),
     "ctlung.records": (
+        "Change",
+        "Comparison",
         "Lesion",
         "Measurement",
         "Provenance",
@@ -121,6 +134,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Acquisition",
     "Anatomy",
+    "Change",
+    "Comparison",
     "CtlungError",
     "Geometry",
     "GeometryMismatch",
@@ -158,14 +173,17 @@ __all__ = [
     "analyze",
     "check_result",
     "check_scan",
+    "compare",
     "find_lesions",
     "find_series",
     "load_finder",
     "load_key",
     "load_segmenter",
+    "read_result",
     "read_scan",
     "segment",
     "segment_lungs",
+    "write_comparison",
     "write_result",
 ]
 

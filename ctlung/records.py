@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_SCAN = "ctlung.scan/1"
+SCHEMA_COMPARISON = "ctlung.comparison/1"
 
 
 @dataclass(frozen=True)
@@ -261,6 +262,56 @@ class Change:
         return MEASURES[self.measure].unit
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Two reports of one patient, and what changed between them.
+
+    ``notices`` are those of the pair; each report has its own. ``days`` from baseline to follow-up,
+    ``days_since_infusion`` and ``days_since_onset`` from these events to baseline and follow-up,
+    where the dates are known.
+    """
+
+    baseline: ScanReport
+    followup: ScanReport
+    changes: tuple[Change, ...]
+    notices: tuple[Notice, ...] = ()
+    days: int | None = None
+    days_since_infusion: tuple[int, int] | None = None
+    days_since_onset: tuple[int, int] | None = None
+
+    def __getitem__(self, key: str | tuple[str, str]) -> Change:
+        """``comparison[measure]`` for both lungs, ``comparison[measure, region]`` for a region."""
+        measure, region = (key, "lungs") if isinstance(key, str) else key
+        for change in self.changes:
+            if change.measure == measure and change.region == region:
+                return change
+        raise KeyError(f"no change of {measure!r} in region {region!r}")
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per change, in the columns of ``changes.csv``."""
+        import pandas as pd
+
+        rows = [tuple(getattr(c, name) for name in CHANGE_COLUMNS) for c in self.changes]
+        return pd.DataFrame(rows, columns=list(CHANGE_COLUMNS))
+
+
+CHANGE_COLUMNS = (
+    "region",
+    "measure",
+    "unit",
+    "baseline",
+    "followup",
+    "delta",
+    "low",
+    "high",
+    "delta_percent",
+    "log_ratio",
+    "delta_per_day",
+    "floor",
+    "within_noise",
+    "claimed",
+    "reason",
+)
 MEASUREMENT_COLUMNS = ("region", "measure", "value", "unit", "low", "high", "n_voxels", "reason")
 
 

@@ -67,6 +67,28 @@ rests on, and the noise (SD about each slice's median) where it was measured. Th
 and used for `lung_weight_calibrated_g` and `lesion_excess_mass_g`; no image is ever shifted.
 """
 
+FLOORS = """## Changes
+
+`ctlung compare` gives for every measure and region: `delta` (follow-up less baseline), its
+interval `low` and `high` where both scans have one, `delta_percent` (of volumes, masses, areas and
+percents; for lesions only from 5 ml or 1 % at baseline), `log_ratio` (ln of the ratio after adding
+1 ml or 0.1 % to both), `delta_per_day`, and `floor`: a change that is not larger is
+`within_noise`. `claimed` means larger than the floor, with an interval that leaves 0 out. The
+floors are provisional: they were decided (FIELD 6), not measured, for nobody has published the
+repeatability of most.
+
+| measure | floor |
+| --- | --- |
+| `lung_volume_ml` | 10 % of the larger value |
+| `lung_mean_hu` | 20 HU |
+| `lung_perc15_hu` | 18 HU |
+| `laa_950_percent` | 3.7 points |
+| `haa_600_250_percent`, `lesion_percent`, `lesion_mass_percent` | 2 points |
+| `lesion_volume_ml` | 20 % of the larger value, at least 10 ml |
+| `ground_glass_volume_ml`, `consolidation_volume_ml` | the same |
+| `ct_number_lesion_hu`, `ct_number_lesion_median_hu` | 30 HU |
+"""
+
 FILES = {
     "report.json": "everything, schema `{schema}`: `measurements`, `calibration`, `slices`, "
     "`lesions`, `scores`, `uncertainty`, `notices`, `provenance`",
@@ -137,6 +159,9 @@ def measures_page() -> str:
         _table(("reason", "meaning"), _coded(vocabulary.REASONS.items())),
         "## Notices\n\n" + "".join(f"- `{e}`: {words}\n" for e, words in EFFECTS),
         _table(("code", "meaning"), _coded(vocabulary.NOTICES.items())),
+        "Of two scans together:\n",
+        _table(("code", "meaning"), _coded(vocabulary.PAIR_NOTICES.items())),
+        FLOORS,
         "## Errors\n",
         _table(
             ("class", "code", "meaning"),

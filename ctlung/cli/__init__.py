@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ctlung.cli.check import check
+from ctlung.cli.compare import compare
 from ctlung.cli.segment import segment
 from ctlung.version import __version__
 from ctlung.vocabulary import EXIT_INTERRUPTED, RESEARCH_USE
@@ -17,7 +18,8 @@ app = typer.Typer(
     help=(
         "Inflammatory area and CT number of the lungs from chest CT.\n\n"
         "Start with [bold]ctlung check FOLDER[/bold] to see what a folder holds, then "
-        "[bold]ctlung segment FOLDER -o OUT[/bold] to measure it.\n\n"
+        "[bold]ctlung segment FOLDER -o OUT[/bold] to measure it, and "
+        "[bold]ctlung compare BEFORE AFTER -o OUT[/bold] to see what changed.\n\n"
         f"{RESEARCH_USE}"
     ),
     rich_markup_mode="rich",
@@ -27,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(segment)
 app.command()(check)
+app.command()(compare)
 
 
 def _version(asked: bool) -> None:

@@ -68,6 +68,12 @@ def days_between(baseline: ScanReport, followup: ScanReport) -> int | None:
     return None if first is None or second is None else (second - first).days
 
 
+def days_since(event: date, report: ScanReport) -> int | None:
+    """Days from an event to a scan; ``None`` without the scan's date."""
+    taken = _date(report.provenance.acquisition)
+    return None if taken is None else (taken - event).days
+
+
 def _date(facts: Mapping[str, Any]) -> date | None:
     try:
         return datetime.strptime(str(facts.get("acquisition_date") or ""), "%Y%m%d").date()

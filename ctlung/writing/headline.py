@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ctlung.notices import Notice
-from ctlung.records import Measurement, ScanReport
-from ctlung.vocabulary import LOBES, MEASURES, NOTICES, REASONS
+from ctlung.records import Change, Comparison, Measurement, ScanReport
+from ctlung.vocabulary import LOBES, MEASURES, NOTICES, PAIR_NOTICES, REASONS
 
 UNITS_FOR_PEOPLE = {"cm2": "cm²", "slice": "", "1": ""}
 EFFECT_ORDER = {"refuse": 0, "null": 1, "warn": 2, "note": 3}
@@ -80,7 +80,8 @@ def short_notice(notice: Notice) -> str:
 
 def reason_words(reason: str) -> str:
     """A reason code as words."""
-    return REASONS.get(reason) or NOTICES.get(reason) or words(reason)
+    told = REASONS.get(reason) or NOTICES.get(reason) or PAIR_NOTICES.get(reason)
+    return told or words(reason)
 
 
 def rounded(measurement: Measurement) -> str:
@@ -95,6 +96,50 @@ def rounded(measurement: Measurement) -> str:
 def words(name: str) -> str:
     """A snake_case name as words."""
     return name.replace("_", " ")
+
+
+CHANGE_MEASURES = (
+    "lung_volume_ml",
+    "lesion_percent",
+    "lesion_volume_ml",
+    "lesion_area_max_cm2",
+    "ct_number_lesion_hu",
+    "lesion_mass_percent",
+    "lung_mean_hu",
+)
+
+
+def change_rows(comparison: Comparison) -> tuple[tuple[str, ...], ...]:
+    """Title, baseline, follow-up, change with its interval, and what to make of it."""
+    return tuple(_change_row(comparison[measure]) for measure in CHANGE_MEASURES)
+
+
+def _change_row(change: Change) -> tuple[str, ...]:
+    def shown(value: float | None, sign: bool = False) -> str:
+        if value is None:
+            return NOT_GIVEN
+        text = rounded(Measurement(change.measure, change.region, value))
+        return f"+{text}" if sign and value > 0 else text
+
+    unit = UNITS_FOR_PEOPLE.get(change.unit, change.unit)
+    title = f"{MEASURES[change.measure].title}, {unit}"
+    ends = (shown(change.baseline), shown(change.followup))
+    if change.delta is None:
+        return (title, *ends, NOT_GIVEN, reason_words(change.reason or ""))
+    delta = shown(change.delta, sign=True)
+    if change.low is not None and change.high is not None:
+        delta += f" ({shown(change.low, sign=True)} to {shown(change.high, sign=True)})"
+    return (title, *ends, delta, _verdict(change))
+
+
+def _verdict(change: Change) -> str:
+    if change.within_noise is None:
+        return ""
+    if change.within_noise:
+        return "within noise (provisional)"
+    if change.claimed is None:
+        return "above the floor; no interval"
+    return "more than noise" if change.claimed else "above the floor, but the interval holds 0"
 
 
 def _figure(report: ScanReport, measure: str, beside: str) -> Figure | None:

@@ -33,48 +33,49 @@ def report_as_json(report: ScanReport) -> str:
         "schema": SCHEMA_SCAN,
         "research_use": RESEARCH_USE,
         "measurements": [_measurement(m) for m in report.measurements],
-        "calibration": _plain(report.calibration),
-        "slices": [_plain(row) for row in report.slices],
-        "lesions": [_plain(lesion) for lesion in report.lesions],
-        "scores": [_plain(score) for score in report.scores],
-        "uncertainty": [_plain(one) for one in report.uncertainty],
-        "notices": [_plain(notice) for notice in report.notices],
-        "provenance": _plain(report.provenance),
+        "calibration": plain(report.calibration),
+        "slices": [plain(row) for row in report.slices],
+        "lesions": [plain(lesion) for lesion in report.lesions],
+        "scores": [plain(score) for score in report.scores],
+        "uncertainty": [plain(one) for one in report.uncertainty],
+        "notices": [plain(notice) for notice in report.notices],
+        "provenance": plain(report.provenance),
     }
     return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def measurements_as_csv(report: ScanReport) -> str:
     """``measurements.csv``: one row per measure and region, with unit or reason."""
-    return _csv(MEASUREMENT_COLUMNS, (_measurement(m) for m in report.measurements))
+    return as_csv(MEASUREMENT_COLUMNS, (_measurement(m) for m in report.measurements))
 
 
 def slices_as_csv(report: ScanReport) -> str:
     """``slices.csv``: one row per native slice from the feet, areas in cm2."""
-    return _csv(SLICE_COLUMNS, (_plain(row) for row in report.slices))
+    return as_csv(SLICE_COLUMNS, (plain(row) for row in report.slices))
 
 
 def _measurement(measurement: Measurement) -> dict[str, Any]:
-    return {name: _plain(getattr(measurement, name)) for name in MEASUREMENT_COLUMNS}
+    return {name: plain(getattr(measurement, name)) for name in MEASUREMENT_COLUMNS}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Records, arrays' scalars and tuples as what JSON knows.
 
     Field by field: ``dataclasses.asdict`` would copy whatever a record holds.
     """
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(value[key]) for key in sorted(value, key=str)}
+        return {str(key): plain(value[key]) for key in sorted(value, key=str)}
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return value
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows under a header; an undefined cell is empty."""
     text = io.StringIO()
     table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
