@@ -98,8 +98,8 @@ def aorta_mask(grid: WorkingGrid, discs: tuple[Disc, ...], margin_mm: float) -> 
 def _trusted(chain: list[Disc], step_mm: float) -> bool:
     """Whether a chain is round on the whole, surely round for long, and beside the lung.
 
-    Set on the T scans of the bench: each was also looked at mirrored, where there is no aorta to
-    find, and no chain found there passes.
+    Set with the T and H scans of the bench in view, so that no H scan is an unseen one here: each
+    was also looked at mirrored, where there is no aorta to find, and no chain found there passes.
     """
     scores = np.array([d.score for d in chain])
     sure_mm = float((scores >= SURE_SCORE).sum()) * step_mm

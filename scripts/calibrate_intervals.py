@@ -35,7 +35,7 @@ from ctlung.vocabulary import LUNG_LABELS
 
 COVER = 0.95
 FIRST_STREAM = 700_000
-DRAWS = {True: 4, False: 2}
+DRAWS = {True: 3, False: 1}
 """Of hosts with drawn lungs, and of those without."""
 OUTPUT = REPOSITORY / "docs" / "benchmarks" / "interval_factors.json"
 

@@ -40,7 +40,7 @@ def run(
     for host in (_Host(h) for h in HOSTS if not cases or h in cases):
         for draw in range(-1, draws):
             one = _One(host, draw, segmenters)
-            for method in (m for m in methods if "intervals" in parts and m != "bands"):
+            for method in (m for m in methods if "intervals" in parts and m == "network"):
                 name = f"intervals-{host.name}-{draw:+d}-{method}"
                 recorder.make(name, partial(one.intervals, method))
             for lungs in LUNGS if "inserted" in parts else ():

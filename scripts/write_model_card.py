@@ -62,7 +62,9 @@ the aorta beside the found lungs was left unknown (1,800 of them with a faulty l
 aorta known, nine in ten of them stopping at 6 mm; 2,800 with the unenhanced look; 15,600 with views
 bent by up to some 20 mm. docs/benchmarks/tried.md shows what each brought.
 Command: `scripts/train_lung_model.py --data FOLDER` (all stages; resumable). Never trained or tuned on: `lctsc-202`, `lidc-idri-0001`, `qin-lsc-0049`, `lungctdiag-r168`
-(held out), the evaluation scans, and the simulator's test family.
+(held out), the evaluation scans, and the simulator's test family. That holds for the weights: the
+limits of the rule that takes the aorta out (`ctlung/aorta.py`) were set with the held-out scans in
+view, so what ctlung makes of the output there is not unseen.
 """
 
 LIMITS = """

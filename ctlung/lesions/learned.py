@@ -74,10 +74,12 @@ class LearnedFinder:
         lungs = [to_network_grid(side, grid.spacing_mm, VOXEL_MM) > 0.5 for side in sides]
         peak = aerated_peak(hu, lungs[0] | lungs[1])
         found = np.zeros((2, *hu.shape), np.float32)
-        for lung in lungs:
+        for lung, step in zip(lungs, (1, -1), strict=True):
             box = bounding_box(lung, (round(MARGIN_MM / VOXEL_MM),) * 3)
             if box is not None:
-                one = self.probabilities(channels(hu[box], lung[box], peak))[1:]
+                # The left lung is shown in the mirror, so that a mirrored patient is the same.
+                seen = channels(hu[box], lung[box], peak)[..., ::step]
+                one = self.probabilities(np.ascontiguousarray(seen))[1:, ..., ::step]
                 here = found[:, box[0], box[1], box[2]]
                 np.copyto(here, one, where=lung[box])
         glass, dense = (from_network_grid(f, VOXEL_MM, grid) for f in found)
