@@ -13,9 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 from benchmark_main_job import REPOSITORY, machine
-from calibrate_intervals import hosts, lungs_and_scan
+from segmentation_cases import TRAINED_ON, path_of
+from segmentation_lesions import host_of
 from segmentation_tables import table
+from train_lungs_data import FOUND
 
+import ctlung
 from ctlung import LabelMap, Scan
 from ctlung.measurement.effusion import suspected_ml
 from ctlung.settings import Settings
@@ -33,7 +36,7 @@ FIRST_STREAM = 900_000
 def main() -> None:
     limit = Settings().effusion_warn_ml
     clean, sick = [], []
-    for index, name in enumerate(hosts()):
+    for index, name in enumerate((*TRAINED_ON, *FOUND)):
         lungs, scan = lungs_and_scan(name)
         start = time.perf_counter()
         right, left = suspected(scan, lungs)
@@ -67,6 +70,15 @@ def main() -> None:
         f"- ctlung: {__version__}",
     ]
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def lungs_and_scan(name: str) -> tuple[np.ndarray, Scan]:
+    """Drawn lungs, or the threshold segmenter's."""
+    if name in TRAINED_ON:
+        drawn = host_of(name)
+        return drawn.lungs, drawn.scan
+    scan = ctlung.read_scan(path_of(name))
+    return np.asarray(ctlung.segment_lungs(scan, "threshold").lungs.labels), scan
 
 
 def suspected(scan: Scan, lungs: np.ndarray) -> tuple[float, float]:

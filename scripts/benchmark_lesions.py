@@ -61,11 +61,11 @@ def main() -> None:
     command = "python scripts/benchmark_lesions.py " + shlex.join(sys.argv[1:])
     recorder = Recorder(command, segmenters.weights_state(), chosen.missing)
     methods, cases = chosen.methods, chosen.cases
-    inserted = tuple(p for p in ("inserted", "intervals") if p in chosen.parts)
-    if inserted:
-        lesions_inserted.run(recorder, segmenters, methods, cases, chosen.draws, inserted)
-    if "healthy" in chosen.parts:
-        lesions_healthy.run(recorder, segmenters, methods, cases, chosen.draws)
+    if "inserted" in chosen.parts:
+        lesions_inserted.run(recorder, segmenters, methods, cases, chosen.draws)
+    healthy = tuple(p for p in ("healthy", "intervals") if p in chosen.parts)
+    if healthy:
+        lesions_healthy.run(recorder, segmenters, methods, cases, chosen.draws, healthy)
     if "readers" in chosen.parts:
         lesions_readers.run(recorder, segmenters, methods, cases)
     if "variants" in chosen.parts:

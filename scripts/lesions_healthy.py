@@ -10,7 +10,9 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 
+import lesions_intervals
 import numpy as np
 from benchmark_main_job import REPOSITORY
 from lesions_cases import METHODS, Truth, judge
@@ -19,26 +21,43 @@ from segmentation_rows import Recorder, Row
 from segmentation_scores import BoolArray, LabelArray, millilitres
 
 import ctlung
-from ctlung import Scan, Segmentation
+from ctlung import LabelMap, Scan, Segmentation
 from ctlung.simulation import family_test
 from ctlung.simulation.family_test_parameters import PARAMETERS
 from ctlung.simulation.insertion import LesionPlan
+from ctlung.vocabulary import LUNG_LABELS
 
 SEEN_BY_NO_WEIGHTS = ("lidc-idri-0001", "covid-ct-md-normal001")
 HEALTHY = (*SEEN_BY_NO_WEIGHTS, "lidc-idri-0002", "lidc-idri-0003", "lidc-idri-1011")
 NODULES = REPOSITORY / "scripts" / "nodules.csv"
 SIZES_ML = (5, 20)
+PATIENT = 99
+"""In the place of a size: a whole patient as the test family draws one."""
 FIRST_STREAM = 300_000
 
 
 def run(
-    recorder: Recorder, segmenters: Segmenters, methods: list[str], cases: list[str], draws: int
+    recorder: Recorder,
+    segmenters: Segmenters,
+    methods: list[str],
+    cases: list[str],
+    draws: int,
+    parts: tuple[str, ...] = ("healthy",),
 ) -> None:
-    """Each scan as it is, then with one ground-glass lesion of each size and draw."""
+    """Each scan as it is, then with one ground-glass lesion of each size and draw.
+
+    ``parts`` are "healthy" (what is found) and "intervals" (do they hold the truth, there and with
+    diseased patients as the test family draws them).
+    """
     for name in (n for n in HEALTHY if not cases or n in cases):
         one = _One(name, segmenters)
         for lungs in ("network", "threshold") if name in SEEN_BY_NO_WEIGHTS else ("threshold",):
-            for method in methods:
+            if "intervals" in parts:
+                for size in (0, *SIZES_ML, PATIENT):
+                    for draw in range(draws if size else 1):
+                        row = f"intervals-{name}-{lungs}-{size:02d}-{draw}-network"
+                        recorder.make(row, partial(one.intervals, lungs, size, draw))
+            for method in methods if "healthy" in parts else ():
                 row = f"healthy-{name}-{lungs}-{method}"
                 recorder.make(row, partial(one.measure, lungs, method))
                 for ml in SIZES_ML:
@@ -47,20 +66,21 @@ def run(
                         recorder.make(row, partial(one.recover, lungs, method, ml, draw))
 
 
-def nodules_of(name: str, scan: Scan) -> BoolArray:
-    """Voxels inside the spheres that nodules.csv lists for a scan."""
+def nodules_of(name: str, scan: Scan, lists: tuple[Path, ...] = (NODULES,)) -> BoolArray:
+    """Voxels inside the spheres that the lists name for a scan."""
     where = np.zeros(scan.geometry.shape, bool)
     grid = np.ogrid[tuple(slice(0, n) for n in where.shape)]
-    with NODULES.open(encoding="utf-8", newline="") as file:
-        for line in csv.DictReader(file):
-            if line["scan"] != name:
-                continue
-            centre = (int(line["slice"]), int(line["row"]), int(line["column"]))
-            gap = sum(
-                ((g - c) * s) ** 2
-                for g, c, s in zip(grid, centre, scan.geometry.spacing_mm, strict=True)
-            )
-            where |= gap <= float(line["radius_mm"]) ** 2
+    lines: list[dict[str, str]] = []
+    for path in lists:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines += [line for line in csv.DictReader(file) if line["scan"] == name]
+    for line in lines:
+        centre = (int(line["slice"]), int(line["row"]), int(line["column"]))
+        gap = sum(
+            ((g - c) * s) ** 2
+            for g, c, s in zip(grid, centre, scan.geometry.spacing_mm, strict=True)
+        )
+        where |= gap <= float(line["radius_mm"]) ** 2
     return where
 
 
@@ -111,8 +131,25 @@ class _One:
         row = self._row("recovered", lungs, method) | {"size_ml": ml, "draw": draw}
         return row | judged | whole
 
+    def intervals(self, lungs: str, ml: int, draw: int) -> Row:
+        """Nodules are no lung here, neither in the truth nor in what is measured."""
+        masks = self.segmentation(lungs)
+        if ml:
+            truth, scan = self._with_lesion(ml, draw)
+        else:
+            scan, hu = self.scan, self.scan.hu.astype(np.float32)
+            truth = Truth(np.zeros(hu.shape, np.uint8), hu, self._room())
+        off = np.where(self.nodules, 0, masks.lungs.labels).astype(np.uint8)
+        masks = replace(masks, lungs=LabelMap(off, scan.geometry, LUNG_LABELS))
+        row = self._row("intervals", lungs, "network") | {"size_ml": ml, "draw": draw}
+        return row | lesions_intervals.measure(scan, masks, truth, "network")
+
+    def _room(self) -> LabelArray:
+        """Where lesions may lie: the threshold segmenter's lungs, off nodules."""
+        found = self.segmentation("threshold").lungs.labels
+        return np.where(self.nodules, 0, found).astype(np.uint8)
+
     def _with_lesion(self, ml: int, draw: int) -> tuple[Truth, Scan]:
-        """The lesion lies where the threshold segmenter has lung, off nodules."""
         if (ml, draw) not in self._put_in:
             at = HEALTHY.index(self.name) * 10_000 + ml * 100 + draw
             rng = family_test.stream(FIRST_STREAM + at)
@@ -125,13 +162,12 @@ class _One:
                 bool(rng.random() < p.touching_pleura),
                 lower=float(rng.uniform(*p.lower)),
             )
-            room = np.where(self.nodules, 0, self.segmentation("threshold").lungs.labels)
             put = family_test.insert(
                 self.scan.hu.astype(np.float32),
-                room.astype(np.uint8),
+                self._room(),
                 self.scan.geometry,
                 rng,
-                [plan],
+                None if ml == PATIENT else [plan],
             )
             hu = np.clip(np.rint(put.hu), -1024, 3071).astype(np.int16)
             self._put_in[ml, draw] = (

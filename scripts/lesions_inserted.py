@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
-import lesions_intervals
 import numpy as np
 from lesions_cases import METHODS, Truth, judge, lung_map
 from segmentation_cases import HOSTS, Drawn, Segmenters
@@ -31,19 +30,12 @@ def run(
     methods: list[str],
     cases: list[str],
     draws: int,
-    parts: tuple[str, ...] = ("inserted",),
 ) -> None:
-    """Each host without lesions (draw -1: what is found that nobody put in), then each draw.
-
-    ``parts`` are "inserted" (found against true) and "intervals" (do they hold the truth).
-    """
+    """Each host without lesions (draw -1: what is found that nobody put in), then each draw."""
     for host in (_Host(h) for h in HOSTS if not cases or h in cases):
         for draw in range(-1, draws):
             one = _One(host, draw, segmenters)
-            for method in (m for m in methods if "intervals" in parts and m == "network"):
-                name = f"intervals-{host.name}-{draw:+d}-{method}"
-                recorder.make(name, partial(one.intervals, method))
-            for lungs in LUNGS if "inserted" in parts else ():
+            for lungs in LUNGS:
                 for method in methods:
                     name = f"inserted-{host.name}-{draw:+d}-{lungs}-{method}"
                     recorder.make(name, partial(one.measure, lungs, method))
@@ -102,18 +94,4 @@ class _One:
             "weights_sha256": self.segmentation.weights_sha256,
             "parameters_sha256": family_test.parameters_sha256(),
             **judge(METHODS[method](scan, *self.masks(lungs)), scan, truth),
-        }
-
-    def intervals(self, method: str) -> Row:
-        truth, scan = self.truth_and_scan
-        return {
-            "part": "intervals",
-            "case": self.host.name,
-            "draw": self.draw,
-            "lungs": "own",
-            "method": method,
-            "weights": self.segmenters.weights_for("network", self.host.name),
-            "weights_sha256": self.segmentation.weights_sha256,
-            "parameters_sha256": family_test.parameters_sha256(),
-            **lesions_intervals.measure(scan, self.segmentation, truth, method),
         }

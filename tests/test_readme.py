@@ -65,7 +65,10 @@ def test_commands_run_in_their_order(fresh_clone: Path) -> None:
         assert result.exit_code == 0, result.stderr
     written = {p.relative_to(fresh_clone).as_posix() for p in fresh_clone.glob("results/*/*")}
     named = set(re.findall(r"`([\w.]+\.(?:json|csv|nii\.gz|png))`", README))
-    assert written >= {f"results/baseline/{name}" for name in named}
+    of_pairs = {"comparison.json", "changes.csv"}
+    assert named >= of_pairs
+    assert written >= {f"results/baseline/{name}" for name in named - of_pairs}
+    assert written >= {f"results/change/{name}" for name in of_pairs}
     assert "results/followup/scan.nii.gz" not in written
 
 
