@@ -39,26 +39,27 @@ TISSUE_PERCENTILE = 25.0
 LEAST_WINDOWS = 200
 DEFAULT_NOISE_HU = 20.0
 
-FACTORS: Final = MappingProxyType(dict.fromkeys(HEADLINE, 1.0))
-"""By how much the movements are stretched, by measure; see docs/benchmarks/lesions.md."""
-
-FLOORS: Final = MappingProxyType(
+FACTORS: Final = MappingProxyType(
     {
-        "lung_volume_ml": 0.0,
-        "lesion_percent": 0.1,
-        "lesion_volume_ml": 0.0,
-        "ground_glass_volume_ml": 0.0,
-        "consolidation_volume_ml": 0.0,
-        "lesion_area_max_cm2": 0.5,
-        "ct_number_lesion_hu": 5.0,
+        "lung_volume_ml": 1.0,
+        "lesion_percent": 3.8,
+        "lesion_volume_ml": 3.0,
+        "ground_glass_volume_ml": 2.6,
+        "consolidation_volume_ml": 3.0,
+        "lesion_area_max_cm2": 2.4,
+        "ct_number_lesion_hu": 3.1,
         "lung_mean_hu": 1.0,
-        "lung_weight_g": 0.0,
-        "lesion_mass_percent": 0.2,
+        "lung_weight_g": 1.0,
+        "lesion_mass_percent": 2.6,
     }
 )
-"""A movement that is always there, so that none found is not taken for none there."""
-VOLUME_FLOOR_PERCENT = 0.1
-"""Of the lung's volume: the same floor for volumes of lesions."""
+"""By how much the movements are stretched: those of lesions by scripts/calibrate_intervals.py."""
+
+DETECTION_ML = 5.0
+"""A lesion of this size may be overlooked, or found where none is (FIELD 6)."""
+FLOOR_HU: Final = MappingProxyType({"ct_number_lesion_hu": 30.0, "lung_mean_hu": 1.0})
+FLOOR_TISSUE_HU = -500.0
+"""Of the lesion that may be overlooked, for its mass."""
 
 PUBLISHED_FLOORS: Final = MappingProxyType({"lung_volume_ml": 350.0})
 """Reproducibility coefficient over eight programs on the same images (FIELD 6, [47])."""
@@ -99,9 +100,9 @@ def with_intervals(
 
     With d the largest movement downwards of each (for noise the root mean square, both ways),
     ``low = value - factor * sqrt(sum d^2 + floor^2)``, and ``high`` likewise upwards; cut at 0,
-    and at 100 for percentages. The factor was set once per measure so that 95 % of simulated
-    lesions of the training family were covered (docs/benchmarks/lesions.md says what it covers
-    on others). A measure that was withheld has no interval. The interval knows nothing of
+    and at 100 for percentages. The floor is what one lesion of 5 ml makes (:func:`floor_of`). The
+    factor was set once per measure so that 92 % of simulated cases of the training family were
+    covered (docs/benchmarks/lesions.md says what it covers on others); for lungs it is 1. A measure that was withheld has no interval. The interval knows nothing of
     disease that was overlooked, of breath, or of a second scan of the same patient.
 
     Args:
@@ -284,9 +285,7 @@ def _interval(
     if value is None or middle is None:
         return None
     steps = {s: _step(s, middle, [v.get(key) for v in moved[s]]) for s in SOURCES}
-    floor = FLOORS[measurement.measure]
-    if measurement.unit == "ml" and measurement.measure != "lung_volume_ml":
-        floor = VOLUME_FLOOR_PERCENT / 100.0 * (base["lung_volume_ml", measurement.region] or 0.0)
+    floor = floor_of(measurement.measure, measurement.region, base)
     factor = FACTORS[measurement.measure]
     down, up = (
         factor * float(np.sqrt(floor**2 + sum(step[way] ** 2 for step in steps.values())))
@@ -307,6 +306,29 @@ def _interval(
         **steps,
         published_floor=published,
     )
+
+
+def floor_of(measure: str, region: str, values: Values) -> float:
+    """A movement that is always there: that of one lesion of ``DETECTION_ML`` more or less.
+
+    For CT numbers the floor of FIELD 6; for measures of the lung itself hardly anything.
+    """
+    if measure in FLOOR_HU:
+        return FLOOR_HU[measure]
+    if measure.startswith("lung_"):
+        return 0.0
+    if measure == "lesion_area_max_cm2":
+        return float(np.pi * (3.0 * DETECTION_ML / (4.0 * np.pi)) ** (2.0 / 3.0))
+    if measure == "lesion_percent":
+        return _percent_of(DETECTION_ML, values["lung_volume_ml", region])
+    if measure == "lesion_mass_percent":
+        grams = DETECTION_ML * (FLOOR_TISSUE_HU + 1000.0) / 1000.0
+        return _percent_of(grams, values["lung_weight_g", region])
+    return DETECTION_ML
+
+
+def _percent_of(part: float, whole: float | None) -> float:
+    return 100.0 * part / whole if whole else 0.0
 
 
 def _step(source: str, middle: float, values: list[float | None]) -> tuple[float, float]:

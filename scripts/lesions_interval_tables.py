@@ -29,9 +29,9 @@ def intervals(rows: list[Row]) -> list[str]:
         "of measures of lesions were set on the training family "
         "(`scripts/calibrate_intervals.py`), those of lungs are 1. The truth of lungs is the "
         "threshold segmenter's, so their lines say how the two segmenters agree. A CT number is "
-        "judged from 1 ml of true lesion. Width and error: in the unit of the measure. Unseen "
-        f"hosts: {', '.join(SEEN_BY_NO_WEIGHTS)}; the others were hosts of the lesion network's "
-        "training."
+        "judged from 1 ml of lesion, true and found. Width and error: in the unit of the measure. "
+        f"Unseen hosts: {', '.join(SEEN_BY_NO_WEIGHTS)}; the others were hosts of the lesion "
+        "network's training."
     ]
     return lines
 
@@ -39,7 +39,11 @@ def intervals(rows: list[Row]) -> list[str]:
 def _cases(name: str, rows: list[Row]) -> list[Row]:
     every = (
         r["measures"][name]
-        | {"lesion_ml": r["measures"]["lesion_volume_ml"]["truth"], "case": r["case"]}
+        | {
+            "lesion_ml": r["measures"]["lesion_volume_ml"]["truth"],
+            "found_ml": r["measures"]["lesion_volume_ml"]["value"],
+            "case": r["case"],
+        }
         for r in rows
     )
     return [one for one in every if judged(name, one)]

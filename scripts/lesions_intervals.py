@@ -63,7 +63,8 @@ def true_values(scan: Scan, truth: Truth) -> dict[str, float | None]:
 def judged(name: str, row: Row) -> bool:
     """Whether there is an interval and a truth to hold it against."""
     there = row.get("low") is not None and row["truth"] is not None
-    return there and (name != "ct_number_lesion_hu" or row["lesion_ml"] >= SMALL_LESION_ML)
+    enough = min(row["lesion_ml"], row["found_ml"] or 0.0) >= SMALL_LESION_ML
+    return there and (name != "ct_number_lesion_hu" or enough)
 
 
 def covered(row: Row) -> bool:

@@ -16,7 +16,7 @@ from ctlung.measurement.headline_values import HEADLINE, SIDES, headline_values
 from ctlung.notices import Notice
 from ctlung.records import ScanReport
 from ctlung.settings import Settings
-from ctlung.uncertainty import FACTORS, FLOORS, noise_hu, with_intervals
+from ctlung.uncertainty import FACTORS, floor_of, noise_hu, with_intervals
 from ctlung.volume import Anatomy, LabelMap, Scan
 from ctlung.writing.tables import report_as_json
 
@@ -80,15 +80,27 @@ def test_the_true_volume_lies_in_the_interval(sure: ScanReport) -> None:
 
 @pytest.mark.parametrize("region", SIDES)
 def test_the_whole_is_put_together_from_its_parts(sure: ScanReport, region: str) -> None:
+    values = {(m.measure, m.region): m.value for m in sure.measurements}
     for u in sure.uncertainty:
-        if u.region != region or u.measure != "ct_number_lesion_hu":
-            continue
+        if u.region != region or not u.measure.startswith(("ct_number", "lung_")):
+            continue  # the others may be cut at 0
         value = sure.value(u.measure, region)
         assert value is not None
+        floor = floor_of(u.measure, region, values)
         for way, end in ((0, u.low), (1, u.high)):
             parts = [p[way] for p in (u.lung_edge, u.lesion_edge, u.band, u.noise)]
-            expected = u.factor * np.sqrt(sum(p**2 for p in parts) + FLOORS[u.measure] ** 2)
+            expected = u.factor * np.sqrt(sum(p**2 for p in parts) + floor**2)
             assert abs(end - value) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_floor_is_one_lesion_of_5_ml() -> None:
+    values = {("lung_volume_ml", "lungs"): 4000.0, ("lung_weight_g", "lungs"): 800.0}
+    assert floor_of("lesion_volume_ml", "lungs", values) == 5.0
+    assert floor_of("lesion_percent", "lungs", values) == pytest.approx(0.125)
+    assert floor_of("lesion_mass_percent", "lungs", values) == pytest.approx(0.3125)
+    assert floor_of("lesion_area_max_cm2", "lungs", values) == pytest.approx(3.536, abs=0.001)
+    assert floor_of("ct_number_lesion_hu", "lungs", values) == 30.0
+    assert floor_of("lung_volume_ml", "lungs", values) == 0.0
 
 
 def test_edges_are_moved_by_one_voxel_over_faces(
