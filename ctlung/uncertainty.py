@@ -102,8 +102,9 @@ def with_intervals(
     ``low = value - factor * sqrt(sum d^2 + floor^2)``, and ``high`` likewise upwards; cut at 0,
     and at 100 for percentages. The floor is what one lesion of 5 ml makes (:func:`floor_of`). The
     factor was set once per measure so that 92 % of simulated cases of the training family were
-    covered (docs/benchmarks/lesions.md says what it covers on others); for lungs it is 1. A measure that was withheld has no interval. The interval knows nothing of
-    disease that was overlooked, of breath, or of a second scan of the same patient.
+    covered (docs/benchmarks/lesions.md says what it covers on others); for lungs it is 1. A
+    measure that was withheld has no interval. The interval knows nothing of disease that was
+    overlooked, of breath, or of a second scan of the same patient.
 
     Args:
         report: what was measured.
