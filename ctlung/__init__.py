@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         analyze,
         check_result,
         check_scan,
-        compare,
         find_lesions,
         find_series,
         load_finder,
@@ -29,9 +28,9 @@ if TYPE_CHECKING:
         read_scan,
         segment,
         segment_lungs,
-        write_comparison,
         write_result,
     )
+    from ctlung.change_records import Change, Comparison, Restoration, Transition, Voxelwise
     from ctlung.errors import (
         CtlungError,
         GeometryMismatch,
@@ -54,8 +53,6 @@ if TYPE_CHECKING:
     from ctlung.lesions.finder import LesionFinder
     from ctlung.notices import Notice
     from ctlung.records import (
-        Change,
-        Comparison,
         Lesion,
         Measurement,
         Provenance,
@@ -68,6 +65,7 @@ if TYPE_CHECKING:
     )
     from ctlung.segmentation.protocol import Segmenter
     from ctlung.settings import Settings
+    from ctlung.two_scans import compare, write_comparison
     from ctlung.volume import Acquisition, Anatomy, LabelMap, Scan, Segmentation
 
 _HOMES = {
@@ -75,21 +73,23 @@ _HOMES = {
         "analyze",
         "check_result",
         "check_scan",
-        "compare",
-        "compare",
         "find_lesions",
         "find_series",
         "load_finder",
         "load_key",
         "load_segmenter",
         "read_result",
-        "read_result",
         "read_scan",
         "segment",
         "segment_lungs",
-        "write_comparison",
-        "write_comparison",
         "write_result",
+    ),
+    "ctlung.change_records": (
+        "Change",
+        "Comparison",
+        "Restoration",
+        "Transition",
+        "Voxelwise",
     ),
     "ctlung.errors": (
         "CtlungError",
@@ -113,8 +113,6 @@ _HOMES = {
     "ctlung.lesions.finder": ("LesionFinder",),
     "ctlung.notices": ("Notice",),
     "ctlung.records": (
-        "Change",
-        "Comparison",
         "Lesion",
         "Measurement",
         "Provenance",
@@ -127,6 +125,7 @@ _HOMES = {
     ),
     "ctlung.segmentation.protocol": ("Segmenter",),
     "ctlung.settings": ("Settings",),
+    "ctlung.two_scans": ("compare", "write_comparison"),
     "ctlung.volume": ("Acquisition", "Anatomy", "LabelMap", "Scan", "Segmentation"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -154,6 +153,7 @@ __all__ = [
     "Notice",
     "OutputError",
     "Provenance",
+    "Restoration",
     "Scan",
     "ScanReport",
     "ScanResult",
@@ -164,9 +164,11 @@ __all__ = [
     "SeveralVisits",
     "SeverityScore",
     "SliceRow",
+    "Transition",
     "Uncertainty",
     "UnreadableFile",
     "UnsupportedGeometry",
+    "Voxelwise",
     "WeightsAltered",
     "WeightsMissing",
     "__version__",

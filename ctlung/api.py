@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
-from ctlung.comparison.compare import compare_reports
 from ctlung.errors import IncompleteSeries, InputError, NotChestCT, NotHounsfield
 from ctlung.identity import Key
 from ctlung.lesions import finder as lesion_finder
@@ -18,12 +16,12 @@ from ctlung.measurement.calibration import calibrate
 from ctlung.measurement.quality import check_result
 from ctlung.notices import Notice
 from ctlung.reading.checks import check_scan
-from ctlung.reading.finished import is_result, read_report, read_result
+from ctlung.reading.finished import read_result
 from ctlung.reading.masks import read_masks
 from ctlung.reading.regions import read_regions
 from ctlung.reading.scan import read_scan
 from ctlung.reading.series import find_series
-from ctlung.records import Calibration, Comparison, Provenance, ScanReport, ScanResult
+from ctlung.records import Calibration, Provenance, ScanReport, ScanResult
 from ctlung.segmentation.given import GivenLungs
 from ctlung.segmentation.load import load_segmenter
 from ctlung.segmentation.protocol import Segmenter
@@ -32,7 +30,6 @@ from ctlung.side_by_side import both
 from ctlung.uncertainty import with_intervals
 from ctlung.version import __version__
 from ctlung.volume import Anatomy, LabelMap, Scan, Segmentation
-from ctlung.writing.comparisons import write_comparison
 from ctlung.writing.keys import load_key
 from ctlung.writing.results import write_result
 
@@ -40,7 +37,6 @@ __all__ = [
     "analyze",
     "check_result",
     "check_scan",
-    "compare",
     "find_lesions",
     "find_series",
     "load_finder",
@@ -50,7 +46,6 @@ __all__ = [
     "read_scan",
     "segment",
     "segment_lungs",
-    "write_comparison",
     "write_result",
 ]
 
@@ -159,77 +154,6 @@ def _calibrated(
         scan, segmentation, settings, calibration=calibration, by_density=by_density
     )
     return calibration, notices
-
-
-def compare(
-    baseline: str | Path | ScanResult | ScanReport,
-    followup: str | Path | ScanResult | ScanReport,
-    *,
-    same_person: bool = False,
-    infusion: date | None = None,
-    onset: date | None = None,
-    device: str = "auto",
-    settings: Settings | None = None,
-    key: Key | None = None,
-    progress: Progress | None = None,
-) -> Comparison:
-    """What changed from baseline to follow-up, each change with its interval.
-
-    Args:
-        baseline: the earlier scan: a folder that ``ctlung segment`` finished, a result or a
-            report, or whatever :func:`segment` measures.
-        followup: the later one.
-        same_person: you know that both are of one patient, whatever their headers say.
-        infusion: day of the infusion.
-        onset: day of the first symptoms.
-        device: where the networks run, for scans that are still to be measured.
-        settings: limits.
-        key: makes keyed hashes of scans that are still to be measured.
-        progress: called with the stage's name and the finished fraction of the whole, 0 to 1.
-
-    Raises:
-        NotComparable: the two may not be compared; the sentence says why.
-        InputError: a scan cannot be measured.
-        UnreadableFile: a finished folder is damaged.
-    """
-    settings, say = settings or Settings(), progress or _silent
-    reports = []
-    for number, source in enumerate((baseline, followup)):
-        reports.append(_report_of(source, number, device, settings, key, say))
-    say("comparing", 0.99)
-    return compare_reports(
-        reports[0],
-        reports[1],
-        settings,
-        same_person=same_person,
-        infusion=infusion,
-        onset=onset,
-    )
-
-
-def _report_of(
-    source: str | Path | ScanResult | ScanReport,
-    number: int,
-    device: str,
-    settings: Settings,
-    key: Key | None,
-    say: Progress,
-) -> ScanReport:
-    if isinstance(source, ScanReport):
-        return source
-    if isinstance(source, ScanResult):
-        return source.report
-    if is_result(Path(source)):
-        return read_report(source)
-    word = ("baseline", "follow-up")[number]
-    return segment(
-        source,
-        uncertainty=True,
-        device=device,
-        settings=settings,
-        key=key,
-        progress=lambda stage, done: say(f"{word}: {stage}", (number + done) / 2),
-    ).report
 
 
 def segment_lungs(

@@ -330,3 +330,43 @@ MEASURES: Final = MappingProxyType(
         ]
     )
 )
+
+PAIR_MEASURES: Final = MappingProxyType(
+    dict(
+        [
+            _m(
+                "ct_number_baseline_region_hu",
+                "CT number in the baseline's inflammatory area",
+                "HU",
+                1,
+                "Mean HU of each scan's own voxels over the baseline's lesions, carried to the "
+                "follow-up by registration; there inside the lungs, vessels left out. At baseline "
+                "it is ct_number_lesion_hu.",
+                "FIELD 1.2",
+                _FEW + " at either time, registration below the gate, contrast in one scan only",
+            ),
+            _m(
+                "restoration_index",
+                "restoration index",
+                "1",
+                2,
+                "1 - E(follow-up) / E(baseline), E = ct_number_baseline_region_hu - reference_hu, "
+                "the reference being the same aerated lung in both scans: 0 as at baseline, 1 back "
+                "to the patient's own aerated lung. Not clipped.",
+                "FIELD 1.3",
+                "as above, E(baseline) under 50 HU, under 200 ml of reference",
+            ),
+            _m(
+                "lesion_area_matched_cm2",
+                "inflammatory area at the level of the baseline's largest slice",
+                "cm2",
+                1,
+                "Baseline: lesion_area_max_cm2. Follow-up: mean area over the heights to which "
+                "that slice's slab is carried, each lung by itself.",
+                "FIELD 1.1",
+                "registration below the gate, no lesion at baseline",
+            ),
+        ]
+    )
+)
+"""Measures that need a second scan: only ``Comparison.changes`` has them."""

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_SCAN = "ctlung.scan/1"
-SCHEMA_COMPARISON = "ctlung.comparison/1"
 
 
 @dataclass(frozen=True)
@@ -226,92 +225,6 @@ class ScanReport:
         return pd.DataFrame(rows, columns=list(MEASUREMENT_COLUMNS))
 
 
-@dataclass(frozen=True)
-class Change:
-    """Follow-up minus baseline of one measure in one region, or the reason why there is none.
-
-    ``low`` and ``high`` bound ``delta`` where both scans have an interval. ``floor`` is what it
-    must exceed to be more than noise; without one, ``within_noise`` and ``claimed`` are ``None``.
-    ``delta_percent`` is relative to the baseline, ``delta_per_day`` needs both dates.
-    """
-
-    measure: str
-    region: str
-    baseline: float | None
-    followup: float | None
-    delta: float | None = None
-    low: float | None = None
-    high: float | None = None
-    delta_percent: float | None = None
-    log_ratio: float | None = None
-    delta_per_day: float | None = None
-    floor: float | None = None
-    within_noise: bool | None = None
-    claimed: bool | None = None
-    reason: str | None = None
-
-    def __post_init__(self) -> None:
-        if (self.delta is None) == (self.reason is None):
-            raise ValueError(
-                f"the change of {self.measure} in {self.region} needs a value or a reason, not both"
-            )
-
-    @property
-    def unit(self) -> str:
-        """Unit of the change."""
-        return MEASURES[self.measure].unit
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two reports of one patient, and what changed between them.
-
-    ``notices`` are those of the pair; each report has its own. ``days`` from baseline to follow-up,
-    ``days_since_infusion`` and ``days_since_onset`` from these events to baseline and follow-up,
-    where the dates are known.
-    """
-
-    baseline: ScanReport
-    followup: ScanReport
-    changes: tuple[Change, ...]
-    notices: tuple[Notice, ...] = ()
-    days: int | None = None
-    days_since_infusion: tuple[int, int] | None = None
-    days_since_onset: tuple[int, int] | None = None
-
-    def __getitem__(self, key: str | tuple[str, str]) -> Change:
-        """``comparison[measure]`` for both lungs, ``comparison[measure, region]`` for a region."""
-        measure, region = (key, "lungs") if isinstance(key, str) else key
-        for change in self.changes:
-            if change.measure == measure and change.region == region:
-                return change
-        raise KeyError(f"no change of {measure!r} in region {region!r}")
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per change, in the columns of ``changes.csv``."""
-        import pandas as pd
-
-        rows = [tuple(getattr(c, name) for name in CHANGE_COLUMNS) for c in self.changes]
-        return pd.DataFrame(rows, columns=list(CHANGE_COLUMNS))
-
-
-CHANGE_COLUMNS = (
-    "region",
-    "measure",
-    "unit",
-    "baseline",
-    "followup",
-    "delta",
-    "low",
-    "high",
-    "delta_percent",
-    "log_ratio",
-    "delta_per_day",
-    "floor",
-    "within_noise",
-    "claimed",
-    "reason",
-)
 MEASUREMENT_COLUMNS = ("region", "measure", "value", "unit", "low", "high", "n_voxels", "reason")
 
 

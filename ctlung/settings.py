@@ -104,6 +104,19 @@ class Settings:
     thickness_pair_null: float = 3.0
     inspiration_pair_warn_percent: float = 10.0
     inspiration_pair_null_percent: float = 25.0
+    # registration (FIELD 5)
+    registration_dice_warn: float = 0.95
+    registration_dice_null: float = 0.90
+    registration_surface_warn_mm: float = 2.0
+    registration_surface_null_mm: float = 5.0
+    registration_inverse_warn_mm: float = 2.0
+    registration_inverse_null_mm: float = 5.0
+    registration_vessel_warn_mm: float = 3.5
+    registration_vessel_null_mm: float = 5.0
+    registration_folded_warn_percent: float = 0.0
+    registration_folded_null_percent: float = 0.1
+    registration_jacobian_warn_percent: float = 0.5
+    registration_jacobian_null_percent: float = 2.0
 
     # reading limits: what a header may ask for before it is refused
     max_rows: int = 4096

@@ -13,6 +13,7 @@ from typing import Final
 
 from ctlung.bands import BANDS
 from ctlung.measures import MEASURES as MEASURES  # noqa: PLC0414 (so re-exported)
+from ctlung.measures import PAIR_MEASURES as PAIR_MEASURES  # noqa: PLC0414
 from ctlung.measures import Measure as Measure  # noqa: PLC0414
 
 RESEARCH_USE: Final = "For research use only. Not a medical device."
@@ -95,6 +96,23 @@ LONGEST_NAME: Final = 40
 LUNG_LABELS: Final = MappingProxyType({1: "right_lung", 2: "left_lung"})
 LOBE_LABELS: Final = MappingProxyType({1: "lul", 2: "lll", 3: "rul", 4: "rml", 5: "rll"})
 LESION_LABELS: Final = MappingProxyType({1: "ground_glass", 2: "consolidation"})
+TISSUES: Final = ("ground_glass", "consolidation", "hyperlucent", "aerated", "outside")
+"""What a point of lung may be; ``outside`` only at follow-up."""
+CHANGE_LABELS: Final = MappingProxyType(
+    {1: "resolved", 2: "persistent", 3: "new", 4: "worsened", 5: "improved"}
+)
+_BARE: Final = ("aerated", "hyperlucent")
+_ILL: Final = ("ground_glass", "consolidation")
+CHANGE_PAIRS: Final = MappingProxyType(
+    {
+        "resolved": tuple((b, f) for b in _ILL for f in _BARE),
+        "persistent": tuple((tissue, tissue) for tissue in _ILL),
+        "new": tuple((b, f) for b in _BARE for f in _ILL),
+        "worsened": (("ground_glass", "consolidation"),),
+        "improved": (("consolidation", "ground_glass"),),
+    }
+)
+"""Tissue before and after of what is resolved, persistent, new, worsened or improved."""
 
 REASONS: Final = MappingProxyType(
     {
@@ -111,6 +129,10 @@ REASONS: Final = MappingProxyType(
         "no_airways": "the trachea was not found, is too narrow, or nobody looked for it",
         "no_aorta": "no descending aorta was found that is round, even and long enough to trust",
         "no_reference": "too little aerated lung lies far from lesions and the lung's surface",
+        "excess_small": "the inflamed lung was less than 50 HU denser than the patient's own "
+        "aerated lung",
+        "region_lost": "too little of the baseline's inflammatory area was found again",
+        "not_registered": "the scans were not laid on one another",
         "not_measured": "nobody measured it",
     }
 )
@@ -185,6 +207,7 @@ PAIR_NOTICES: Final = MappingProxyType(
         "kvp_pair": "the scans have different tube voltage",
         "position_pair": "the patient lay differently",
         "method_pair": "the scans were not measured in the same way",
+        "registration": "the scans could not be laid on one another well enough",
     }
 )
 """What two scans together may be told; ``NOTICES`` are of one scan."""

@@ -26,7 +26,10 @@ from train_lungs import coarse, export_to, loss_of, norms_in_place, save
 from train_lungs_augment import cut, turn
 from train_lungs_data import FOUND
 
+from ctlung.geometry import Geometry
 from ctlung.lesions.network_input import N_CHANNELS, aerated_peak, channels
+from ctlung.simulation import family_train
+from ctlung.simulation.insertion import LesionPlan
 
 warnings.filterwarnings("ignore", category=UserWarning)
 warnings.filterwarnings("ignore", category=FutureWarning)
@@ -34,13 +37,14 @@ warnings.filterwarnings("ignore", category=FutureWarning)
 SHAPE = (128, 104, 80)
 WIDTHS = (16, 32, 64, 96)
 CLASSES = ("none", "ground_glass", "consolidation")
-NAME = "lesion-unet-2mm-1"
+NAME = "lesion-unet-2mm-2"
 CHECKPOINT = REPOSITORY / "checkpoints" / "lesions" / "lesions.pt"
 EMA = 0.998
 SAVE_EVERY = 200
 FULL_SHARE = 0.5
 LESION_WEIGHT = 3.0
 CLEAN_SHARE = 0.3
+FRESH_SHARE = 0.6
 FAMILY_SEED = 77
 
 
@@ -92,9 +96,47 @@ def view(
     if rng.random() < 0.5:
         hu, labels, weight = (a[:, :, ::-1] for a in (hu, labels, weight))
     hu, labels, weight = (np.ascontiguousarray(a) for a in (hu, labels, weight))
+    if rng.random() < FRESH_SHARE:
+        hu = _fresh(hu, labels, rng)
     _breathe(hu, labels, rng)
     _enhance(hu, rng)
     return _scanner(hu, rng), labels, weight
+
+
+def _fresh(hu: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A few small lesions where no earlier step had any; ``labels`` is changed in place.
+
+    The variants of a host are few: a network learns where their lesions lie, and that lung which
+    it has seen healthy stays so.
+    """
+    room = (labels == 1).astype(np.uint8)
+    if room.sum() * VOXEL_MM**3 < 200_000:
+        return hu
+    plans = []
+    for _ in range(int(rng.integers(1, 6))):
+        ml, edge = float(np.exp(rng.uniform(np.log(0.5), np.log(40)))), float(rng.uniform(0, 5))
+        touches, lower = bool(rng.random() < 0.6), float(rng.uniform(0, 1))
+        if rng.random() < 0.7:
+            rise = float(rng.uniform(100, 380))
+            plans.append(LesionPlan("ground_glass", ml, rise, edge, touches, lower=lower))
+        else:
+            dense = float(rng.uniform(-110, 65))
+            plans.append(LesionPlan("consolidation", ml, dense, edge / 2, touches, lower=lower))
+    done = family_train.insert(
+        hu, room, Geometry.from_spacing(hu.shape, (VOXEL_MM,) * 3), rng, plans
+    )
+    labels[done.lesions > 0] = 1 + done.lesions[done.lesions > 0]
+    return done.hu
+
+
+def _weight(classes: np.ndarray) -> np.ndarray:
+    """What a voxel counts: more in a lesion, most in a small one."""
+    parts, count = ndimage.label(classes > 0)
+    ml = np.bincount(parts.ravel(), minlength=count + 1) * (VOXEL_MM**3 / 1000)
+    each = LESION_WEIGHT * np.clip(np.sqrt(30.0 / np.maximum(ml, 0.1)), 1.0, 3.0)
+    each[0] = 1.0
+    found: np.ndarray = each.astype(np.float32)[parts]
+    return found
 
 
 def _breathe(hu: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> None:
@@ -200,7 +242,7 @@ def batch(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.T
     known = (lung | beyond) & (weight > 0)
     classes = np.where(lung, labels - 1, 0)
     shares = np.stack([(classes == n) & known for n in range(len(CLASSES))])
-    weights = known.astype(np.float32) * np.where(classes > 0, np.float32(LESION_WEIGHT), 1)
+    weights = known.astype(np.float32) * _weight(np.where(known, classes, 0))
     return (
         torch.from_numpy(given)[None].to(memory_format=torch.channels_last_3d),
         torch.from_numpy(shares.astype(np.float32))[None],

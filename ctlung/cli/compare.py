@@ -14,7 +14,7 @@ from ctlung.cli.console import progress, sentences, settings_from
 from ctlung.vocabulary import RESEARCH_USE
 
 if TYPE_CHECKING:
-    from ctlung.records import Comparison
+    from ctlung.change_records import Comparison
 
 
 def compare(
@@ -45,6 +45,13 @@ def compare(
             "--same-person", help="You know that both are of one patient, whatever they say."
         ),
     ] = False,
+    voxelwise: Annotated[
+        bool,
+        typer.Option(
+            "--voxelwise/--no-voxelwise",
+            help="Lay the scans on one another; without, whole lungs are compared in a second.",
+        ),
+    ] = True,
     device: Annotated[
         str, typer.Option(metavar="DEVICE", help="Where the networks run: auto, cpu, cuda, cuda:N.")
     ] = "auto",
@@ -61,9 +68,10 @@ def compare(
 ) -> None:
     """Compare baseline and follow-up: every measure, its change, and whether it is noise.
 
-    Writes into OUT: comparison.json and changes.csv. Folders that `ctlung segment --uncertainty`
-    made are compared in a second; scans are measured first. Whole lungs and regions are
-    compared; the scans are not registered, so nothing is said voxel by voxel.
+    Writes into OUT: comparison.json and changes.csv; and, where the follow-up's lungs could be
+    laid on the baseline's, transitions.csv, change.nii.gz, followup_on_baseline.nii.gz and the
+    picture change.png. Folders that `ctlung segment --uncertainty` made are compared in under a
+    minute; scans are measured first.
 
     Examples:
 
@@ -81,14 +89,15 @@ def compare(
         )
     days = _day(infusion, "--infusion"), _day(onset, "--onset")
     with sentences():
-        from ctlung import api
+        from ctlung import api, two_scans
         from ctlung.writing.comparisons import comparison_as_json, require_comparison_output
 
         require_comparison_output(out, force=force)
         with progress() as say:
-            found = api.compare(
+            found = two_scans.compare(
                 baseline,
                 followup,
+                voxelwise=voxelwise,
                 same_person=same_person,
                 infusion=days[0],
                 onset=days[1],
@@ -97,7 +106,7 @@ def compare(
                 key=api.load_key(),
                 progress=say,
             )
-            folder = api.write_comparison(found, out, force=force)
+            folder = two_scans.write_comparison(found, out, force=force)
         if as_json:
             sys.stdout.write(comparison_as_json(found))
         else:
@@ -120,13 +129,15 @@ def _show(found: Comparison, folder: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ctlung.writing.headline import change_rows
+    from ctlung.writing.headline import change_rows, restoration_lines
 
     console = Console(highlight=False)
     table = Table("", "baseline", "follow-up", "change", "", box=None, pad_edge=False)
     for row in change_rows(found):
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
+    for line in restoration_lines(found):
+        console.print(Text(line), soft_wrap=True)
     for notice in found.notices:
         console.print(Text(f"{notice.effect:>4}: {notice.sentence}"), soft_wrap=True)
     console.print(Text(f"Results in {folder}."), soft_wrap=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from ctlung.change_records import Change
 from ctlung.notices import Notice
-from ctlung.records import Change, Measurement, ScanReport
+from ctlung.records import Measurement, ScanReport, Uncertainty
 from ctlung.vocabulary import GROUPS, MEASURES, THIRDS, expand
 
 DETECTION_ML, DETECTION_PERCENT = 5.0, 1.0
@@ -42,16 +43,37 @@ FLOORS: Final[MappingProxyType[str, _Floor]] = MappingProxyType(
         "laa_950_percent": _absolute(3.7),
         "haa_600_250_percent": _absolute(2.0),
         "lesion_mass_percent": _absolute(2.0),
+        "ct_number_baseline_region_hu": _absolute(30.0),
     }
 )
 """Provisional repeatability floors (FIELD 6): a smaller change is within noise. They are choices,
 not measurements; ``lesion_mass_percent`` has that of ``lesion_percent``."""
+
+FACTORS: Final = MappingProxyType(
+    {
+        "lung_volume_ml": 1.0,
+        "lesion_percent": 1.0,
+        "lesion_volume_ml": 1.0,
+        "ground_glass_volume_ml": 1.0,
+        "consolidation_volume_ml": 1.0,
+        "lesion_area_max_cm2": 1.0,
+        "ct_number_lesion_hu": 1.0,
+        "lung_mean_hu": 1.0,
+        "lung_weight_g": 1.0,
+        "lesion_mass_percent": 1.0,
+        "ct_number_baseline_region_hu": 2.0,
+    }
+)
+"""What the movements of a change are stretched by, set by scripts/calibrate_changes.py."""
+APART = 0.3
+"""Which share of a movement the two scans do not have in common."""
 
 
 @dataclass(frozen=True)
 class _Pair:
     baseline: Measurement
     followup: Measurement
+    sure: tuple[Uncertainty, Uncertainty] | None
 
 
 def changes(
@@ -63,8 +85,12 @@ def changes(
     """Follow-up minus baseline of every measure in every region that both reports have.
 
     A change is withheld, with its reason, where either number is, and where a notice of the pair
-    says so. The interval of a change adds the two scans' intervals as squares (they share no
-    noise); it knows nothing of a second scan of an unchanged patient, which the floor stands for.
+    says so. The interval of a change is made of what moves both scans' numbers
+    (:class:`~ctlung.records.Uncertainty`): a border drawn too wide is drawn too wide in both, so
+    only the difference of the movements counts, and 0.3 of each; noise counts in full. It opens
+    on the side on which a difference in breath alone may have moved the measure
+    (:func:`breath_effect`). It knows nothing of a second scan of an unchanged patient, which the
+    floor stands for.
     ``within_noise`` is true where the change is not above the floor; ``claimed`` where it is above
     and its interval leaves 0 out.
 
@@ -77,22 +103,64 @@ def changes(
     Source: FIELD 6.
     """
     later = {(m.region, m.measure): m for m in followup.measurements}
+    first, second = (
+        {(u.region, u.measure): u for u in report.uncertainty} for report in (baseline, followup)
+    )
     taken = [n for n in notices if n.effect == "null"]
     found = []
     for m in baseline.measurements:
         other = later.get((m.region, m.measure))
         if other is not None:
-            found.append(_change(_Pair(m, other), taken, days))
+            ratio = _inflation(baseline, followup, m.region)
+            at = (m.region, m.measure)
+            sure = (first[at], second[at]) if at in first and at in second else None
+            found.append(_change(_Pair(m, other, sure), taken, days, ratio))
     return tuple(found)
 
 
-def _change(pair: _Pair, taken: Sequence[Notice], days: int | None) -> Change:
+def _inflation(baseline: ScanReport, followup: ScanReport, region: str) -> float | None:
+    """Lung volume at follow-up per lung volume at baseline: of the region's own lung, or both."""
+    side = next((r for r in ("right_lung", "left_lung") if region.startswith(r)), "lungs")
+    try:
+        mine, theirs = (r.value("lung_volume_ml", side) for r in (baseline, followup))
+    except KeyError:
+        return None
+    return theirs / mine if mine and theirs else None
+
+
+def breath_effect(measure: str, baseline: float, followup: float, ratio: float) -> float | None:
+    """What breathing alone may have done to a measure, were the lungs inflated evenly.
+
+    Lesions in ml grow and shrink with the lungs, as far as they are soft; CT numbers of lesions
+    move against them, those below -300 HU fully and blood-dense ones not at all. Shares of mass
+    do not move. Volumes, percentages and densities of whole lungs do, and are meant to tell.
+    """
+    if measure in ("lesion_volume_ml", "ground_glass_volume_ml", "consolidation_volume_ml"):
+        return baseline * (ratio - 1.0)
+    if measure in ("ct_number_lesion_hu", "ct_number_lesion_median_hu"):
+        soft = min(1.0, max(0.0, -followup / 300.0))
+        return soft * (followup + 1000.0) * (1.0 - ratio)
+    return None
+
+
+def with_breath(
+    ends: tuple[float | None, float | None], breath: float | None
+) -> tuple[float | None, float | None]:
+    """An interval of a change, opened on the side on which it may be breath."""
+    low, high = ends
+    if breath is None or low is None or high is None:
+        return ends
+    return low - max(0.0, breath), high - min(0.0, breath)
+
+
+def _change(pair: _Pair, taken: Sequence[Notice], days: int | None, ratio: float | None) -> Change:
     b, f = pair.baseline, pair.followup
     why = b.reason or f.reason or _withheld(b.measure, b.region, taken)
     if why is not None or b.value is None or f.value is None:
         return Change(b.measure, b.region, b.value, f.value, reason=why)
     delta = f.value - b.value
-    low, high = _interval(pair, delta)
+    breath = None if ratio is None else breath_effect(b.measure, b.value, f.value, ratio)
+    low, high = with_breath(_interval(pair, delta), breath)
     floor_of = FLOORS.get(b.measure)
     floor = None if floor_of is None else floor_of(b.value, f.value)
     within = None if floor is None else abs(delta) <= floor
@@ -114,6 +182,7 @@ def _change(pair: _Pair, taken: Sequence[Notice], days: int | None) -> Change:
         floor,
         within,
         claimed,
+        breath,
     )
 
 
@@ -127,14 +196,16 @@ def _withheld(measure: str, region: str, taken: Sequence[Notice]) -> str | None:
 
 
 def _interval(pair: _Pair, delta: float) -> tuple[float | None, float | None]:
-    b, f = pair.baseline, pair.followup
-    ends = (b.low, b.high, f.low, f.high)
-    if b.value is None or f.value is None or any(end is None for end in ends):
+    if pair.sure is None:
         return None, None
-    b_low, b_high, f_low, f_high = (float(end) for end in ends if end is not None)
-    low = math.hypot(f.value - f_low, b_high - b.value)
-    high = math.hypot(f_high - f.value, b.value - b_low)
-    return delta - low, delta + high
+    b, f = pair.sure
+    squares = max(b.noise) ** 2 + max(f.noise) ** 2
+    for name in ("lung_edge", "lesion_edge", "band"):
+        mine, theirs = getattr(b, name), getattr(f, name)
+        squares += max(abs(y - x) for x, y in zip(mine, theirs, strict=True)) ** 2
+        squares += APART**2 * (max(mine) ** 2 + max(theirs) ** 2)
+    reach = FACTORS.get(pair.baseline.measure, 1.0) * math.sqrt(squares)
+    return delta - reach, delta + reach
 
 
 def _percent(measure: str, baseline: float, delta: float) -> float | None:

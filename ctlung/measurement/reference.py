@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
-from ctlung.arrays import BoolArray, Box, Float32Array, bounding_box
-from ctlung.morphology import Spacing, distance_outside, grow
+from ctlung.arrays import BoolArray, Box, bounding_box
+from ctlung.morphology import distance_outside, grow
 from ctlung.records import Fact
 from ctlung.settings import Settings
+from ctlung.tubes import narrow_and_bright
 from ctlung.volume import Anatomy, LabelMap, Scan
 from ctlung.working_grid import WorkingGrid, block_mean, working_grid
 
 AIRWAY_WALL_MM = 2.0
-NARROW_MM = 9.0
-STANDS_OUT_HU = 100.0
 
 
 def reference(
@@ -84,17 +82,11 @@ def _tubes(grid: WorkingGrid, box: Box, anatomy: Anatomy) -> BoolArray:
     if anatomy.vessels is not None:
         tubes = block_mean(anatomy.vessels, grid.factors)[box] > 0.1
     else:
-        tubes = _narrow_and_bright(grid.hu[box], grid.spacing_mm)
+        tubes = narrow_and_bright(grid.hu[box], grid.spacing_mm)
     if anatomy.airways is not None:
         lumen = block_mean(anatomy.airways, grid.factors)[box] > 0.1
         tubes |= grow(lumen, AIRWAY_WALL_MM, grid.spacing_mm)
     return tubes
-
-
-def _narrow_and_bright(hu: Float32Array, spacing_mm: Spacing) -> BoolArray:
-    size = tuple(2 * int(0.5 * NARROW_MM / s) + 1 for s in spacing_mm)
-    bright: BoolArray = hu - ndimage.grey_opening(hu, size, mode="nearest") > STANDS_OUT_HU
-    return bright
 
 
 def _sums(

@@ -36,6 +36,7 @@ from ctlung.vocabulary import LESION_LABELS, LOBE_LABELS, LUNG_LABELS
 from ctlung.volume import HU_MIN, Acquisition, Identifiers, LabelMap, Scan, Source
 
 REPORT_FILE = "report.json"
+SCAN_FILE = "scan.nii.gz"
 _REPORT_LIMIT = 200_000_000
 _Record = TypeVar("_Record")
 
@@ -43,6 +44,11 @@ _Record = TypeVar("_Record")
 def is_result(path: Path) -> bool:
     """Whether a folder holds a finished result."""
     return (path / REPORT_FILE).is_file()
+
+
+def has_scan(folder: str | Path) -> bool:
+    """Whether a finished result holds the image too, so that :func:`read_result` can read it."""
+    return (Path(folder) / SCAN_FILE).is_file()
 
 
 def read_report(folder: str | Path) -> ScanReport:

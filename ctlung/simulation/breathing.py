@@ -97,6 +97,7 @@ def breathe(
     lungs: LabelArray,
     geometry: Geometry,
     breath: Breath,
+    solid_hu: float | None = None,
 ) -> tuple[Float32Array, LabelArray, Float32Array]:
     """A real or synthetic scan after another breath, on its own grid.
 
@@ -105,6 +106,9 @@ def breathe(
         lungs: labels of the lungs; their matter gets denser as they shrink, the rest moves only.
         geometry: grid of both.
         breath: the movement.
+        solid_hu: nothing gets denser than this by being compressed, for blood and consolidated
+            lung hold no air to press out; what is denser stays as it is. Mass is then kept
+            but for theirs. ``None``: no limit.
 
     Returns:
         HU float32, lung labels, and the Jacobian of :meth:`Breath.jacobian` everywhere. Summed
@@ -124,6 +128,8 @@ def breathe(
         lungs, index, order=0, mode="nearest", output=np.uint8
     )
     denser = (moved + 1000) * jacobian - 1000
+    if solid_hu is not None:
+        denser = np.minimum(denser, np.maximum(moved, np.float32(solid_hu)))
     return moved + inside * (denser - moved), labels, jacobian
 
 

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ctlung.change_records import Change, Comparison
 from ctlung.notices import Notice
-from ctlung.records import Change, Comparison, Measurement, ScanReport
-from ctlung.vocabulary import LOBES, MEASURES, NOTICES, PAIR_NOTICES, REASONS
+from ctlung.records import Measurement, ScanReport
+from ctlung.vocabulary import (
+    LOBES,
+    MEASURES,
+    NOTICES,
+    PAIR_MEASURES,
+    PAIR_NOTICES,
+    REASONS,
+    Measure,
+)
 
 UNITS_FOR_PEOPLE = {"cm2": "cm²", "slice": "", "1": ""}
 EFFECT_ORDER = {"refuse": 0, "null": 1, "warn": 2, "note": 3}
@@ -86,11 +95,18 @@ def reason_words(reason: str) -> str:
 
 def rounded(measurement: Measurement) -> str:
     """The value as a person reads it, with a true minus sign and without its unit."""
-    decimals = MEASURES[measurement.measure].decimals
-    text = f"{measurement.value:.{decimals}f}"
+    return _in_figures(float(measurement.value or 0.0), MEASURES[measurement.measure].decimals)
+
+
+def _in_figures(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}"
     if float(text) == 0.0:
         text = text.removeprefix("-")
     return text.replace("-", "−")
+
+
+def _about(measure: str) -> Measure:
+    return MEASURES.get(measure) or PAIR_MEASURES[measure]
 
 
 def words(name: str) -> str:
@@ -104,6 +120,7 @@ CHANGE_MEASURES = (
     "lesion_volume_ml",
     "lesion_area_max_cm2",
     "ct_number_lesion_hu",
+    "ct_number_baseline_region_hu",
     "lesion_mass_percent",
     "lung_mean_hu",
 )
@@ -111,18 +128,52 @@ CHANGE_MEASURES = (
 
 def change_rows(comparison: Comparison) -> tuple[tuple[str, ...], ...]:
     """Title, baseline, follow-up, change with its interval, and what to make of it."""
-    return tuple(_change_row(comparison[measure]) for measure in CHANGE_MEASURES)
+    there = {c.measure for c in comparison.changes}
+    return tuple(_change_row(comparison[m]) for m in CHANGE_MEASURES if m in there)
+
+
+SURVIVORS = (
+    "The CT number of the current area can rise while lungs heal: thin ground-glass clears first "
+    "and leaves the area, what stays is denser. The CT number in the baseline's area follows the "
+    "same lung."
+)
+"""Why the two CT numbers may go apart (FIELD 1.4)."""
+
+
+def restoration_lines(comparison: Comparison) -> tuple[str, ...]:
+    """What became of the lung that was inflamed, in sentences; none without voxel answers."""
+    found = comparison.voxelwise
+    if found is None:
+        return ()
+    r = found.restoration
+    if r.index is None:
+        return (f"Restoration index: {NOT_GIVEN}; {reason_words(r.reason or '')}.",)
+    lines = [
+        f"Restoration index {_signed(r.index, 2)} (0 as at baseline, 1 as the patient's own "
+        f"aerated lung: {_signed(r.reference_baseline_hu, 0)} HU then, "
+        f"{_signed(r.reference_followup_hu, 0)} HU now)."
+    ]
+    current = comparison["ct_number_lesion_hu"].delta
+    carried = comparison["ct_number_baseline_region_hu"].delta
+    if current is not None and carried is not None and current > 0 > carried:
+        lines.append(SURVIVORS)
+    return tuple(lines)
+
+
+def _signed(value: float | None, decimals: int) -> str:
+    text = "–" if value is None else f"{value:.{decimals}f}"
+    return text.replace("-", "−")
 
 
 def _change_row(change: Change) -> tuple[str, ...]:
     def shown(value: float | None, sign: bool = False) -> str:
         if value is None:
             return NOT_GIVEN
-        text = rounded(Measurement(change.measure, change.region, value))
+        text = _in_figures(value, _about(change.measure).decimals)
         return f"+{text}" if sign and value > 0 else text
 
     unit = UNITS_FOR_PEOPLE.get(change.unit, change.unit)
-    title = f"{MEASURES[change.measure].title}, {unit}"
+    title = f"{_about(change.measure).title}, {unit}"
     ends = (shown(change.baseline), shown(change.followup))
     if change.delta is None:
         return (title, *ends, NOT_GIVEN, reason_words(change.reason or ""))

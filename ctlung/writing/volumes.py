@@ -13,7 +13,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from ctlung.arrays import Box, FloatArray, bounding_box
+from ctlung.arrays import Box, FloatArray, HUArray, bounding_box
 from ctlung.geometry import Geometry
 from ctlung.volume import LabelMap, Scan, StoredGrid
 
@@ -39,10 +39,17 @@ def write_scan_box(scan: Scan, lungs: LabelMap, path: Path) -> None:
 
     A scan without lungs is written whole.
     """
-    box = lung_box(lungs, SCAN_MARGIN_MM) or _whole(scan.geometry.shape)
-    grid = scan.source.stored or _canonical_grid(scan.geometry)
-    affine = _cropped_affine(grid, box, scan.geometry.shape)
-    _write(grid.to_stored(scan.hu[box]), affine, path)
+    write_hu(scan.hu, lungs, scan.source.stored, SCAN_MARGIN_MM, path)
+
+
+def write_hu(
+    hu: HUArray, lungs: LabelMap, stored: StoredGrid | None, margin_mm: float, path: Path
+) -> None:
+    """Write HU (int16) on the grid of ``lungs``, cut to the lungs' box and a margin."""
+    box = lung_box(lungs, margin_mm) or _whole(lungs.geometry.shape)
+    grid = stored or _canonical_grid(lungs.geometry)
+    affine = _cropped_affine(grid, box, lungs.geometry.shape)
+    _write(grid.to_stored(hu[box]), affine, path)
 
 
 def lung_box(lungs: LabelMap, margin_mm: float) -> Box | None:

@@ -15,9 +15,10 @@ from typer.testing import CliRunner, Result
 
 import ctlung
 from ctlung import api
+from ctlung.change_records import CHANGE_COLUMNS
 from ctlung.cli import app
 from ctlung.errors import NotComparable
-from ctlung.records import CHANGE_COLUMNS, ScanResult
+from ctlung.records import ScanResult, Uncertainty
 from ctlung.vocabulary import RESEARCH_USE
 
 
@@ -51,11 +52,16 @@ def _visit(day: str, shrink: float = 1.0, **facts: Any) -> ScanResult:
         else m
         for m in base.report.measurements
     )
+    sure = tuple(
+        Uncertainty(m, "lungs", 0.0, 0.0, 1.0, (0, 0), (1e-3, 1e-3), (0, 0), (1e-3, 1e-3))
+        for m in smaller
+    )
     p = base.report.provenance
     acquisition = {**p.acquisition, "acquisition_date": day, **facts}
     report = dataclasses.replace(
         base.report,
         measurements=measurements,
+        uncertainty=sure,
         provenance=dataclasses.replace(p, acquisition=acquisition),
     )
     return dataclasses.replace(base, report=report)
@@ -131,8 +137,8 @@ def test_two_people_are_refused_unless_said_to_be_one(tmp_path: Path) -> None:
 
 def test_results_and_reports_compare_as_folders_do(folders: tuple[Path, Path]) -> None:
     a, b = _visit("20200210"), _visit("20200222", 0.5)
-    first = ctlung.compare(*folders, onset=date(2020, 2, 1))
-    second = ctlung.compare(a, b.report, onset=date(2020, 2, 1))
+    first = ctlung.compare(*folders, onset=date(2020, 2, 1), voxelwise=False)
+    second = ctlung.compare(a, b.report, onset=date(2020, 2, 1), voxelwise=False)
     assert first.changes == second.changes
     assert first.days_since_onset == second.days_since_onset == (9, 21)
     frame = first.to_frame()

@@ -4,29 +4,39 @@ import math
 
 import pytest
 
-from ctlung.comparison.change import FLOORS, changes
+from ctlung.change_records import Change
+from ctlung.comparison.change import APART, FACTORS, FLOORS, changes
 from ctlung.notices import Notice
-from ctlung.records import Change, Measurement, ScanReport
-from ctlung.vocabulary import MEASURES
+from ctlung.records import Measurement, ScanReport, Uncertainty
+from ctlung.vocabulary import MEASURES, PAIR_MEASURES
+
+Moves = tuple[float, float]
+"""How far a scan's number moves with the lesions' edge, and with noise."""
 
 
-def _report(*measurements: Measurement) -> ScanReport:
-    return ScanReport(measurements)
+def _report(*measurements: Measurement, moves: Moves | None = None) -> ScanReport:
+    if moves is None:
+        return ScanReport(measurements)
+    (m,) = measurements
+    edge, noise = (moves[0], moves[0]), (moves[1], moves[1])
+    none = (0.0, 0.0)
+    one = Uncertainty(m.measure, m.region, 0.0, 0.0, 1.0, none, edge, none, noise)
+    return ScanReport(measurements, uncertainty=(one,))
 
 
 def _one(
     measure: str,
     baseline: float,
     followup: float,
-    ends: tuple[tuple[float, float], tuple[float, float]] | None = None,
+    moves: tuple[Moves, Moves] | None = None,
     notices: tuple[Notice, ...] = (),
     days: int | None = None,
     region: str = "lungs",
 ) -> Change:
-    (b, f) = ends or ((None, None), (None, None))
+    (b, f) = moves or (None, None)
     (change,) = changes(
-        _report(Measurement(measure, region, baseline, low=b[0], high=b[1])),
-        _report(Measurement(measure, region, followup, low=f[0], high=f[1])),
+        _report(Measurement(measure, region, baseline), moves=b),
+        _report(Measurement(measure, region, followup), moves=f),
         notices,
         days,
     )
@@ -43,16 +53,50 @@ def test_a_change_is_followup_minus_baseline() -> None:
 
 
 def test_one_report_against_itself_is_exactly_zero() -> None:
-    change = _one("lesion_volume_ml", 123.4, 123.4, ((100.0, 140.0), (100.0, 140.0)), days=3)
+    change = _one("lesion_volume_ml", 123.4, 123.4, ((20.0, 3.0), (20.0, 3.0)), days=3)
     assert (change.delta, change.delta_percent, change.log_ratio) == (0.0, 0.0, 0.0)
     assert change.within_noise is True
     assert change.claimed is False
 
 
-def test_the_interval_adds_both_scans_as_squares() -> None:
-    change = _one("lesion_volume_ml", 100.0, 60.0, ((97.0, 104.0), (57.0, 68.0)))
-    assert change.low == pytest.approx(-40.0 - 5.0)
-    assert change.high == pytest.approx(-40.0 + math.hypot(8.0, 3.0))
+def test_what_both_scans_have_in_common_does_not_widen_the_interval() -> None:
+    change = _one("lesion_volume_ml", 100.0, 60.0, ((20.0, 3.0), (8.0, 4.0)))
+    apart = 12.0**2 + APART**2 * (20.0**2 + 8.0**2) + 3.0**2 + 4.0**2
+    reach = FACTORS["lesion_volume_ml"] * math.sqrt(apart)
+    assert change.low == pytest.approx(-40.0 - reach)
+    assert change.high == pytest.approx(-40.0 + reach)
+    common = _one("lesion_volume_ml", 100.0, 60.0, ((20.0, 3.0), (20.0, 4.0)))
+    assert common.high is not None
+    assert change.high is not None
+    assert common.high < change.high
+
+
+def test_the_interval_opens_where_it_may_be_breath() -> None:
+    def both(volume: float) -> Change:
+        first, second = (
+            ScanReport(
+                (
+                    Measurement("lung_volume_ml", "lungs", v),
+                    Measurement("lesion_volume_ml", "lungs", m),
+                ),
+                uncertainty=_report(
+                    Measurement("lesion_volume_ml", "lungs", m), moves=(4.0, 3.0)
+                ).uncertainty,
+            )
+            for v, m in ((4000.0, 100.0), (volume, 60.0))
+        )
+        return changes(first, second)[1]
+
+    still, out, deep = both(4000.0), both(3200.0), both(4800.0)
+    assert (still.breath, out.breath, deep.breath) == (
+        0.0,
+        pytest.approx(-20.0),
+        pytest.approx(20.0),
+    )
+    assert still.low is not None
+    assert still.high is not None
+    assert (out.low, out.high) == (still.low, pytest.approx(still.high + 20.0))
+    assert (deep.low, deep.high) == (pytest.approx(still.low - 20.0), still.high)
 
 
 def test_without_both_intervals_there_is_none() -> None:
@@ -82,19 +126,20 @@ def test_floors_are_those_of_the_field(measure: str, baseline: float, floor: flo
 
 
 def test_every_floor_is_of_a_measure() -> None:
-    assert set(FLOORS) <= set(MEASURES)
+    assert set(FLOORS) <= set(MEASURES) | set(PAIR_MEASURES)
+    assert set(FACTORS) <= set(MEASURES) | set(PAIR_MEASURES)
 
 
 def test_claimed_needs_the_floor_and_the_interval() -> None:
-    wide, narrow = ((50.0, 150.0), (10.0, 90.0)), ((95.0, 105.0), (35.0, 45.0))
+    wide, narrow = ((90.0, 9.0), (20.0, 9.0)), ((5.0, 2.0), (5.0, 2.0))
     assert _one("lesion_volume_ml", 100.0, 40.0, wide).claimed is False
     assert _one("lesion_volume_ml", 100.0, 40.0, narrow).claimed is True
-    small = ((99.9, 100.1), (91.9, 92.1))
+    small = ((0.1, 0.1), (0.1, 0.1))
     assert _one("lesion_volume_ml", 100.0, 92.0, small).claimed is False
 
 
 def test_a_measure_without_a_floor_claims_nothing() -> None:
-    change = _one("lung_kurtosis_excess", 3.0, 9.0, ((2.9, 3.1), (8.9, 9.1)))
+    change = _one("lung_kurtosis_excess", 3.0, 9.0, ((0.1, 0.1), (0.1, 0.1)))
     assert (change.floor, change.within_noise, change.claimed) == (None, None, None)
 
 

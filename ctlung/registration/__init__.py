@@ -1,0 +1,1 @@
+"""Follow-up onto baseline, lung by lung."""
