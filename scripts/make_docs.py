@@ -86,7 +86,16 @@ repeatability of most.
 | `haa_600_250_percent`, `lesion_percent`, `lesion_mass_percent` | 2 points |
 | `lesion_volume_ml` | 20 % of the larger value, at least 10 ml |
 | `ground_glass_volume_ml`, `consolidation_volume_ml` | the same |
-| `ct_number_lesion_hu`, `ct_number_lesion_median_hu` | 30 HU |
+| `ct_number_lesion_hu`, `ct_number_lesion_median_hu`, `ct_number_baseline_region_hu` | 30 HU |
+
+`breath` is what a difference in breath alone may have done to a lesion's volume or CT number; the
+interval opens on that side ([change.md](change.md)).
+"""
+
+PAIR = """### Measures of two scans
+
+They need both scans laid on one another, and are given for both lungs together, in
+`comparison.json` and `changes.csv`; `comparison.json` holds under `voxelwise` what they rest on.
 """
 
 FILES = {
@@ -162,6 +171,15 @@ def measures_page() -> str:
         "Of two scans together:\n",
         _table(("code", "meaning"), _coded(vocabulary.PAIR_NOTICES.items())),
         FLOORS,
+        PAIR,
+        _table(
+            ("measure", "unit", "definition", "source", "undefined when"),
+            [
+                (f"`{m.name}`", m.unit, m.definition, m.source, m.undefined)
+                for m in vocabulary.PAIR_MEASURES.values()
+            ],
+        ),
+        "`change.nii.gz`: " + _labels(vocabulary.CHANGE_LABELS.items()) + ".\n",
         "## Errors\n",
         _table(
             ("class", "code", "meaning"),

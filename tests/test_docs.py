@@ -11,7 +11,15 @@ from types import ModuleType
 import pytest
 
 from ctlung.settings import Settings
-from ctlung.vocabulary import FACTS, MEASURES, NOTICES, PAIR_NOTICES, REASONS, REGIONS
+from ctlung.vocabulary import (
+    FACTS,
+    MEASURES,
+    NOTICES,
+    PAIR_MEASURES,
+    PAIR_NOTICES,
+    REASONS,
+    REGIONS,
+)
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -36,7 +44,15 @@ def test_the_page_of_measures_is_in_step(script: ModuleType) -> None:
 
 def test_every_word_is_on_it(script: ModuleType) -> None:
     page = script.measures_page()
-    names = [*MEASURES, *FACTS, *REGIONS, *REASONS, *NOTICES, *(f.name for f in fields(Settings))]
+    names = [
+        *MEASURES,
+        *PAIR_MEASURES,
+        *FACTS,
+        *REGIONS,
+        *REASONS,
+        *NOTICES,
+        *(f.name for f in fields(Settings)),
+    ]
     assert [n for n in names if f"`{n}`" not in page] == []
 
 

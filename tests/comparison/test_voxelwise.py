@@ -1,0 +1,210 @@
+"""Voxel answers through a map that is known, so that only they can be wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ctlung.alignment import Alignment, Field, PatientGrid, SideMaps, inverse_of
+from ctlung.arrays import Box
+from ctlung.change_records import Comparison, Quality
+from ctlung.comparison.compare import compare_reports, with_voxels
+from ctlung.geometry import Geometry
+from ctlung.measurement.analyze import analyze
+from ctlung.records import ScanResult
+from ctlung.vocabulary import CHANGE_PAIRS, LESION_LABELS, LUNG_LABELS, PAIR_MEASURES
+from ctlung.volume import LabelMap, Scan
+
+GRID = Geometry.from_spacing((60, 60, 100), (2.5, 2.5, 2.5), (-124.0, -74.0, 0.0))
+GOOD = Quality(0.99, 0.4, 0.8, 1.5, 1.2, 0.0, 0.0)
+VOXEL_ML = 2.5**3 / 1000
+AERATED = -850
+
+
+def _lungs() -> np.ndarray:
+    z, y, x = (np.arange(n, dtype=float) for n in GRID.shape)
+    out = np.zeros(GRID.shape, np.uint8)
+    for label, middle in ((1, 25), (2, 75)):
+        gap = (
+            ((z[:, None, None] - 30) / 26) ** 2
+            + ((y[None, :, None] - 30) / 26) ** 2
+            + ((x[None, None, :] - middle) / 20) ** 2
+        )
+        out[gap < 1] = label
+    return out
+
+
+def _result(*blobs: tuple[Box, int], lift: int = 0) -> ScanResult:
+    """Lungs of one CT number with blocks of another; all moved by whole slices."""
+    lungs = _lungs()
+    hu = np.where(lungs > 0, AERATED, 40).astype(np.int16)
+    lesions = np.zeros_like(lungs)
+    for where, value in blobs:
+        hu[where] = value
+        lesions[where] = 2 if value > -300 else 1
+    lesions[lungs == 0] = 0
+    hu, lungs, lesions = (np.roll(a, lift, axis=0) for a in (hu, lungs, lesions))
+    scan = Scan(hu, GRID)
+    maps = LabelMap(lungs, GRID, LUNG_LABELS), LabelMap(lesions, GRID, LESION_LABELS)
+    return ScanResult(scan, *maps, analyze(scan, *maps, ()))
+
+
+def _alignment(lift: int = 0, quality: Quality = GOOD) -> Alignment:
+    grid = PatientGrid((-124.0, -74.0, 0.0), 2.5, GRID.shape)
+    moved = np.zeros((3, *GRID.shape), np.float32)
+    moved[2] = 2.5 * lift
+    forward = Field(grid, moved)
+    maps = SideMaps(forward, inverse_of(forward, grid), quality)
+    return Alignment({1: maps, 2: maps})
+
+
+def _compare(b: ScanResult, f: ScanResult, lift: int = 0, quality: Quality = GOOD) -> Comparison:
+    return with_voxels(compare_reports(b.report, f.report), b, f, _alignment(lift, quality))
+
+
+BOX = (slice(20, 32), slice(30, 42), slice(18, 30))
+CORE = (slice(24, 28), slice(34, 38), slice(22, 26))
+OTHER = (slice(34, 42), slice(20, 28), slice(70, 78))
+
+
+def _ml(*box: slice) -> float:
+    return float(np.prod([s.stop - s.start for s in box])) * VOXEL_ML
+
+
+@pytest.mark.parametrize("lift", [0, 3])
+def test_the_number_in_the_baselines_area_is_read_in_the_followup(lift: int) -> None:
+    found = _compare(_result((BOX, -550)), _result((BOX, -700), lift=lift), lift)
+    change = found["ct_number_baseline_region_hu"]
+    assert change.baseline == pytest.approx(-550)
+    assert change.followup == pytest.approx(-700)
+    assert change.delta == pytest.approx(-150)
+    assert change.claimed is True
+    assert change.baseline == found["ct_number_lesion_hu"].baseline
+    assert found["restoration_index"].followup == pytest.approx(0.5)
+
+
+def test_healed_lung_has_index_one_and_an_unchanged_one_nought() -> None:
+    healed = _compare(_result((BOX, -550)), _result())
+    assert healed["restoration_index"].followup == pytest.approx(1.0)
+    assert healed.voxelwise is not None
+    assert healed.voxelwise.ml("resolved")[0] == pytest.approx(_ml(*BOX))
+    same = _compare(_result((BOX, -550)), _result((BOX, -550)))
+    assert same["restoration_index"].delta == 0.0
+    assert same["ct_number_baseline_region_hu"].claimed is False
+
+
+def test_what_clears_around_a_core_is_told_apart_from_getting_worse() -> None:
+    """FIELD 1.4: the mean of the current area rises while the lung heals; both are reported."""
+    b = _result((BOX, -600), (CORE, -100))
+    f = _result((CORE, -100))
+    found = _compare(b, f)
+    assert found["ct_number_lesion_hu"].delta is not None
+    assert found["ct_number_lesion_hu"].delta > 0
+    carried = found["ct_number_baseline_region_hu"].delta
+    assert carried is not None
+    assert carried < 0
+    index = found["restoration_index"].followup
+    assert index is not None
+    assert index > 0
+
+
+def test_transitions_sum_to_the_baseline_and_name_what_happened() -> None:
+    b = _result((BOX, -550), (CORE, 20))
+    f = _result((BOX, -550), (CORE, -500), (OTHER, 0))
+    found = _compare(b, f).voxelwise
+    assert found is not None
+    rows: dict[str, float] = {}
+    for t in found.transitions:
+        rows[t.before] = rows.get(t.before, 0.0) + t.ml
+    lesions = b.lesions.labels
+    assert rows["ground_glass"] == pytest.approx((lesions == 1).sum() * VOXEL_ML)
+    assert rows["consolidation"] == pytest.approx((lesions == 2).sum() * VOXEL_ML)
+    assert sum(rows.values()) == pytest.approx((b.lungs.labels > 0).sum() * VOXEL_ML)
+    assert found.ml("improved")[0] == pytest.approx(_ml(*CORE))
+    assert found.ml("new")[0] == pytest.approx(_ml(*OTHER))
+    assert found.ml("worsened")[0] == 0.0
+    assert found.ml("persistent")[0] == pytest.approx(_ml(*BOX) - _ml(*CORE))
+    for what in CHANGE_PAIRS:
+        ml, uncertain = found.ml(what)
+        assert 0.0 <= uncertain <= ml + 1e-9
+    assert found.maps is not None
+    labels = found.maps.change.labels
+    assert set(np.unique(labels)) == {0, 2, 3, 5}
+    assert (labels == 3).sum() * VOXEL_ML == pytest.approx(_ml(*OTHER))
+
+
+def test_the_area_is_matched_at_the_same_level_of_the_body() -> None:
+    b = _result((BOX, -550))
+    small = (BOX[0], BOX[1], slice(18, 24))
+    for lift in (0, 4):
+        found = _compare(b, _result((small, -550), lift=lift), lift)["lesion_area_matched_cm2"]
+        assert found.baseline == pytest.approx(12 * 12 * 2.5**2 / 100)
+        assert found.followup == pytest.approx(12 * 6 * 2.5**2 / 100)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"dice": 0.88},
+        {"surface_mm": 6.0},
+        {"inverse_mm": 5.5},
+        {"vessel_mm": 5.5},
+        {"folded_percent": 0.2},
+        {"odd_jacobian_percent": 3.0},
+    ],
+)
+def test_below_the_gate_nothing_is_said_voxel_by_voxel(bad: dict[str, float]) -> None:
+    b, f = _result((BOX, -550)), _result((BOX, -700))
+    found = _compare(b, f, quality=replace(GOOD, **bad))
+    assert found.voxelwise is not None
+    assert found.voxelwise.reason == "registration"
+    assert found.voxelwise.transitions == ()
+    for measure in PAIR_MEASURES:
+        assert (found[measure].delta, found[measure].reason) == (None, "registration")
+    assert found["lesion_volume_ml"].delta is not None
+    assert any(n.code == "registration" and n.effect == "null" for n in found.notices)
+
+
+def test_between_warning_and_gate_it_is_said_with_a_warning() -> None:
+    found = _compare(
+        _result((BOX, -550)), _result((BOX, -700)), quality=replace(GOOD, inverse_mm=3.0)
+    )
+    assert [n.effect for n in found.notices if n.code == "registration"] == ["warn"] * 2
+    assert found["ct_number_baseline_region_hu"].delta is not None
+
+
+def test_without_a_lesion_at_baseline_there_is_no_number() -> None:
+    found = _compare(_result(), _result((BOX, -550)))
+    assert found["ct_number_baseline_region_hu"].reason == "no_lesion"
+    assert found["restoration_index"].reason == "no_lesion"
+    assert found.voxelwise is not None
+    assert found.voxelwise.ml("new")[0] == pytest.approx(_ml(*BOX))
+
+
+def test_breath_alone_claims_nothing() -> None:
+    """Half the height in the follow-up: twice as dense, and not inflamed any more than before."""
+    b = _result((BOX, -700))
+    shape = (30, 60, 100)
+    grid = Geometry.from_spacing(shape, (2.5, 2.5, 2.5), (-124.0, -74.0, 0.0))
+    hu = np.where(b.lungs.labels[::2] > 0, 2 * (b.scan.hu[::2] + 1000) - 1000, b.scan.hu[::2])
+    maps = (
+        LabelMap(b.lungs.labels[::2].copy(), grid, LUNG_LABELS),
+        LabelMap(b.lesions.labels[::2].copy(), grid, LESION_LABELS),
+    )
+    scan = Scan(hu.astype(np.int16), grid)
+    f = ScanResult(scan, *maps, analyze(scan, *maps, ()))
+    mine = PatientGrid((-124.0, -74.0, 0.0), 2.5, GRID.shape)
+    theirs = PatientGrid((-124.0, -74.0, 0.0), 2.5, shape)
+    moved = np.zeros((3, *GRID.shape), np.float32)
+    moved[2] = -0.5 * mine.points()[2]
+    forward = Field(mine, moved)
+    back = np.zeros((3, *shape), np.float32)
+    back[2] = theirs.points()[2]
+    both = SideMaps(forward, Field(theirs, back), GOOD)
+    found = with_voxels(compare_reports(b.report, f.report), b, f, Alignment({1: both, 2: both}))
+    change = found["ct_number_baseline_region_hu"]
+    assert change.delta == pytest.approx(300, abs=1)
+    assert change.breath == pytest.approx(300, abs=15)
+    assert change.claimed is False
