@@ -79,7 +79,7 @@ repeatability of most.
 
 | measure | floor |
 | --- | --- |
-| `lung_volume_ml` | 10 % of the larger value |
+| `lung_volume_ml`, `lung_weight_g` | 10 % of the larger value |
 | `lung_mean_hu` | 20 HU |
 | `lung_perc15_hu` | 18 HU |
 | `laa_950_percent` | 3.7 points |

@@ -32,6 +32,7 @@ def _relative(percent: float, least: float = 0.0) -> _Floor:
 FLOORS: Final[MappingProxyType[str, _Floor]] = MappingProxyType(
     {
         "lung_volume_ml": _relative(10.0),
+        "lung_weight_g": _relative(10.0),
         "lung_mean_hu": _absolute(20.0),
         "lung_perc15_hu": _absolute(18.0),
         "lesion_percent": _absolute(2.0),

@@ -67,6 +67,7 @@ def simulate_pair(
     fates: Sequence[Fate],
     breath: Breath,
     seed: int,
+    room: LabelArray | None = None,
 ) -> Pair:
     """Put each lesion into both visits as its fate says, then let the follow-up breathe.
 
@@ -79,6 +80,7 @@ def simulate_pair(
         fates: one for each plan.
         breath: from baseline to follow-up.
         seed: of the lesions.
+        room: where lesions may lie; ``None``: in all of the lungs.
 
     Raises:
         ValueError: plans and fates do not match, or a plan is an effusion.
@@ -87,18 +89,19 @@ def simulate_pair(
         raise ValueError("each plan needs a fate, and an effusion is no lesion")
     first, second = hu.astype(np.float32), hu.astype(np.float32)
     before, after = np.zeros_like(lungs), np.zeros_like(lungs)
+    room = lungs if room is None else room
     for number, (plan, fate) in enumerate(zip(plans, fates, strict=True)):
         if fate != "new":
-            first = _put(first, before, lungs, geometry, insert, plan, (seed, number))
+            first = _put(first, before, room, geometry, insert, plan, (seed, number))
         if fate == "cleared":
             there = np.zeros_like(lungs)
-            full = _put(second, there, lungs, geometry, insert, plan, (seed, number))
+            full = _put(second, there, room, geometry, insert, plan, (seed, number))
             second = second + np.float32(CLEARED) * (full - second)
             np.maximum(after, np.minimum(there, 1), out=after)
         elif fate != "resolved":
             size = {"grown": GROWN, "shrunk": SHRUNK}.get(fate, 1.0)
             now = replace(plan, ml=plan.ml * size)
-            second = _put(second, after, lungs, geometry, insert, now, (seed, number))
+            second = _put(second, after, room, geometry, insert, now, (seed, number))
     moved, their_lungs, _ = breathe(second, lungs, geometry, breath, SOLID_HU)
     _, their_lesions, _ = breathe(second, after, geometry, breath)
     _, carried, _ = breathe(first, before, geometry, breath)
