@@ -15,7 +15,7 @@ from ctlung.errors import WeightsAltered, WeightsMissing
 
 LUNG_MODEL = "lung-unet-3mm-2"
 """Folder of the shipped lung model."""
-LESION_MODEL = "lesion-unet-2mm-1"
+LESION_MODEL = "lesion-unet-2mm-2"
 """Folder of the shipped lesion model."""
 
 _REINSTALL = "Install ctlung again, or do without it (--segmenter threshold, --finder rule)."

@@ -33,7 +33,6 @@ from ctlung.simulation.followup import Fate, Insert, Pair, Visit, simulate_pair
 from ctlung.simulation.insertion import LesionPlan
 from ctlung.simulation.scanner import Protocol, acquire
 from ctlung.two_scans import align
-from ctlung.uncertainty import with_intervals
 from ctlung.vocabulary import LESION_LABELS
 from ctlung.working_grid import block_mean
 
@@ -231,9 +230,7 @@ def true_result(visit: Visit, scan: Scan) -> ScanResult:
     """A result with the true masks."""
     lungs = lung_map(visit.lungs, scan)
     lesions = LabelMap(visit.lesions.astype(np.uint8), scan.geometry, LESION_LABELS)
-    report = ctlung.analyze(scan, lungs, lesions)
-    report = with_intervals(report, scan, lungs, lesions, None, learned(), Settings())
-    return ScanResult(scan, lungs, lesions, report)
+    return ScanResult(scan, lungs, lesions, ctlung.analyze(scan, lungs, lesions))
 
 
 def true_changes(pair: Pair, scan: Scan) -> dict[str, float | None]:
