@@ -32,7 +32,7 @@ medical device.** This page is made by `scripts/write_lesion_card.py`.
 | output | {classes} |
 | weights | `weights.safetensors`, stored as {stored_as} |
 | sha256 | `{sha256}` |
-| trained | {steps} steps: 9000 at a peak rate of 1.5e-3, then 200 and 3800 more with fresh small lesions at every second step (rates 1.2e-3 and 1.6e-3 before the cosine) |
+| trained | {steps} steps: 9000 at a peak rate of 1.5e-3, then 200 and 3800 more with fresh small lesions at six steps in ten (rates 1.2e-3 and 1.6e-3 before the cosine) |
 | licence | Apache-2.0 (weights and code) |
 
 The network says where and of which kind; the border is drawn by density at native resolution
