@@ -42,15 +42,15 @@ DEFAULT_NOISE_HU = 20.0
 FACTORS: Final = MappingProxyType(
     {
         "lung_volume_ml": 1.0,
-        "lesion_percent": 3.8,
-        "lesion_volume_ml": 3.0,
+        "lesion_percent": 3.5,
+        "lesion_volume_ml": 2.8,
         "ground_glass_volume_ml": 2.6,
         "consolidation_volume_ml": 3.0,
-        "lesion_area_max_cm2": 2.4,
-        "ct_number_lesion_hu": 3.1,
+        "lesion_area_max_cm2": 2.0,
+        "ct_number_lesion_hu": 3.2,
         "lung_mean_hu": 1.0,
         "lung_weight_g": 1.0,
-        "lesion_mass_percent": 2.6,
+        "lesion_mass_percent": 2.4,
     }
 )
 """By how much the movements are stretched: those of lesions by scripts/calibrate_intervals.py."""
