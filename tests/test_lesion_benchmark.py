@@ -112,14 +112,13 @@ def test_components_of_fifty_voxels_and_more_are_asked_for() -> None:
     assert components_hit(found, reference) == (1, 2)
 
 
-def test_nodules_are_spheres_in_mm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_nodules_are_spheres_in_mm(tmp_path: Path) -> None:
     listed = tmp_path / "nodules.csv"
     listed.write_text(
         "scan,slice,row,column,radius_mm,seen\nhere,10,20,20,4,x\nelsewhere,0,0,0,9,x\n",
         encoding="utf-8",
     )
-    monkeypatch.setattr(lesions_healthy, "NODULES", listed)
-    where = lesions_healthy.nodules_of("here", _scan())
+    where = lesions_healthy.nodules_of("here", _scan(), (listed,))
     slow = [
         (z, y, x)
         for z in range(SHAPE[0])
