@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     )
     from ctlung.segmentation.protocol import Segmenter
     from ctlung.settings import Settings
-    from ctlung.two_scans import compare, write_comparison
+    from ctlung.two_scans import compare, compare_visits, write_comparison
     from ctlung.volume import Acquisition, Anatomy, LabelMap, Scan, Segmentation
 
 _HOMES = {
@@ -125,7 +125,7 @@ _HOMES = {
     ),
     "ctlung.segmentation.protocol": ("Segmenter",),
     "ctlung.settings": ("Settings",),
-    "ctlung.two_scans": ("compare", "write_comparison"),
+    "ctlung.two_scans": ("compare", "compare_visits", "write_comparison"),
     "ctlung.volume": ("Acquisition", "Anatomy", "LabelMap", "Scan", "Segmentation"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -176,6 +176,7 @@ __all__ = [
     "check_result",
     "check_scan",
     "compare",
+    "compare_visits",
     "find_lesions",
     "find_series",
     "load_finder",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,7 +18,7 @@ from ctlung.registration.register import FEWEST_SLICES, register
 from ctlung.settings import Settings
 from ctlung.writing.comparisons import write_comparison
 
-__all__ = ["align", "compare", "write_comparison"]
+__all__ = ["align", "compare", "compare_visits", "write_comparison"]
 
 Source = str | Path | ScanResult | ScanReport
 
@@ -58,31 +58,82 @@ def compare(
         InputError: a scan cannot be measured.
         UnreadableFile: a finished folder is damaged.
     """
-    settings, say = settings or Settings(), progress or _silent
-    visits = [
-        _visit(source, number, device, settings, key, say)
-        for number, source in enumerate((baseline, followup))
-    ]
-    say("comparing", 0.60)
-    found = compare_reports(
-        visits[0].report,
-        visits[1].report,
-        settings,
+    ((_, _, found),) = compare_visits(
+        (baseline, followup),
+        voxelwise=voxelwise,
         same_person=same_person,
         infusion=infusion,
         onset=onset,
+        device=device,
+        settings=settings,
+        key=key,
+        progress=progress,
     )
-    if not voxelwise:
-        return found
-    results = [visit.result() for visit in visits]
-    if results[0] is None or results[1] is None:
+    return found
+
+
+def compare_visits(
+    visits: Sequence[Source],
+    *,
+    voxelwise: bool = True,
+    same_person: bool = False,
+    infusion: date | None = None,
+    onset: date | None = None,
+    device: str = "auto",
+    settings: Settings | None = None,
+    key: Key | None = None,
+    progress: Progress | None = None,
+) -> tuple[tuple[int, int, Comparison], ...]:
+    """Each visit against the first, and each against the one before it.
+
+    Args:
+        visits: two or more, in the order of their dates; each as in :func:`compare`, whose other
+            arguments these are too. A scan is measured once.
+
+    Returns:
+        Numbers of the earlier and the later visit, counted from 1, and their comparison.
+
+    Raises:
+        ValueError: fewer than two visits.
+        NotComparable, InputError, UnreadableFile: as :func:`compare`.
+    """
+    if len(visits) < 2:
+        raise ValueError("a comparison needs at least two visits")
+    limits, say = settings or Settings(), progress or _silent
+    there = [
+        _visit(source, (k, len(visits)), device, limits, key, say)
+        for k, source in enumerate(visits)
+    ]
+    pairs = [(0, k) for k in range(1, len(there))] + [(k - 1, k) for k in range(2, len(there))]
+    found = []
+    for number, (a, b) in enumerate(sorted(pairs, key=lambda pair: (pair[1], pair[0]))):
+        one = compare_reports(
+            there[a].report,
+            there[b].report,
+            limits,
+            same_person=same_person,
+            infusion=infusion,
+            onset=onset,
+        )
+        if voxelwise:
+            start, share = 0.60 + 0.38 * number / len(pairs), 0.38 / len(pairs)
+            one = _with_voxels(one, there[a], there[b], limits, _within(say, start, share))
+        found.append((a + 1, b + 1, one))
+    return tuple(found)
+
+
+def _with_voxels(
+    found: Comparison, first: _Visit, second: _Visit, settings: Settings, say: Progress
+) -> Comparison:
+    baseline, followup = first.result(), second.result()
+    if baseline is None or followup is None:
         return unaligned(found, "there are no images beside at least one of the reports")
-    slices = min(result.scan.geometry.shape[0] for result in results if result is not None)
+    slices = min(r.scan.geometry.shape[0] for r in (baseline, followup))
     if slices < FEWEST_SLICES:
         return unaligned(found, f"one scan has {slices} slices only")
-    alignment = align(results[0], results[1], lambda stage, done: say(stage, 0.60 + 0.35 * done))
-    say("comparing voxel by voxel", 0.95)
-    return with_voxels(found, results[0], results[1], alignment, settings)
+    alignment = align(baseline, followup, lambda stage, done: say(stage, 0.9 * done))
+    say("comparing voxel by voxel", 0.9)
+    return with_voxels(found, baseline, followup, alignment, settings)
 
 
 def align(
@@ -105,7 +156,12 @@ class _Visit:
 
 
 def _visit(
-    source: Source, number: int, device: str, settings: Settings, key: Key | None, say: Progress
+    source: Source,
+    which: tuple[int, int],
+    device: str,
+    settings: Settings,
+    key: Key | None,
+    say: Progress,
 ) -> _Visit:
     if isinstance(source, ScanReport):
         return _Visit(source, lambda: None)
@@ -115,16 +171,22 @@ def _visit(
         return _Visit(
             read_report(source), lambda: read_result(source, settings) if has_scan(source) else None
         )
-    word = ("baseline", "follow-up")[number]
+    number, count = which
+    word = "baseline" if number == 0 else "follow-up" if count == 2 else f"visit {number + 1}"
     result = segment(
         source,
         uncertainty=True,
         device=device,
         settings=settings,
         key=key,
-        progress=lambda stage, done: say(f"{word}: {stage}", 0.30 * (number + done)),
+        progress=lambda stage, done: say(f"{word}: {stage}", 0.60 * (number + done) / count),
     )
     return _Visit(result.report, lambda: result)
+
+
+def _within(say: Progress, start: float, share: float) -> Progress:
+    """Progress of a part of the whole."""
+    return lambda stage, done: say(stage, start + share * done)
 
 
 def _silent(stage: str, fraction: float) -> None:

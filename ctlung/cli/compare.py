@@ -18,17 +18,14 @@ if TYPE_CHECKING:
 
 
 def compare(
-    baseline: Annotated[
-        Path,
+    visits: Annotated[
+        list[Path],
         typer.Argument(
-            metavar="BASELINE",
+            metavar="BASELINE FOLLOWUP...",
             readable=False,
-            help="The earlier scan: a folder that `ctlung segment` made, or a scan to measure.",
+            help="Two or more visits in the order of their dates: folders that `ctlung segment` "
+            "made, or scans to measure.",
         ),
-    ],
-    followup: Annotated[
-        Path,
-        typer.Argument(metavar="FOLLOWUP", readable=False, help="The later scan, likewise."),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="OUT", help="Folder for the results; made new.")
@@ -71,13 +68,16 @@ def compare(
     Writes into OUT: comparison.json and changes.csv; and, where the follow-up's lungs could be
     laid on the baseline's, transitions.csv, change.nii.gz, followup_on_baseline.nii.gz and the
     picture change.png. Folders that `ctlung segment --uncertainty` made are compared in under a
-    minute; scans are measured first.
+    minute; scans are measured first. Of more than two visits each is compared with the first and
+    with the one before it, in folders of OUT named 2-against-1, 3-against-1, 3-against-2 ...
 
     Examples:
 
       ctlung compare results/p07-baseline results/p07-day10 -o results/p07-change
 
       ctlung compare p07/20200210 p07/20200220 -o out --infusion 2020-02-12
+
+      ctlung compare results/day0 results/day10 results/day28 -o results/p07
 
     Exit code: 0 done, 1 refused (the sentence says why), 2 wrong usage, 130 interrupted.
     """
@@ -87,16 +87,21 @@ def compare(
             f"there is no device {device!r}; known are auto, cpu, cuda and cuda:N",
             param_hint="--device",
         )
+    if len(visits) < 2:
+        raise typer.BadParameter("give at least two visits", param_hint="BASELINE FOLLOWUP...")
+    if as_json and len(visits) > 2:
+        raise typer.BadParameter("it prints one comparison; give two visits", param_hint="--json")
     days = _day(infusion, "--infusion"), _day(onset, "--onset")
     with sentences():
         from ctlung import api, two_scans
         from ctlung.writing.comparisons import comparison_as_json, require_comparison_output
 
-        require_comparison_output(out, force=force)
+        places = _places(out, len(visits))
+        for place in places.values():
+            require_comparison_output(place, force=force)
         with progress() as say:
-            found = two_scans.compare(
-                baseline,
-                followup,
+            found = two_scans.compare_visits(
+                visits,
                 voxelwise=voxelwise,
                 same_person=same_person,
                 infusion=days[0],
@@ -106,11 +111,23 @@ def compare(
                 key=api.load_key(),
                 progress=say,
             )
-            folder = two_scans.write_comparison(found, out, force=force)
-        if as_json:
-            sys.stdout.write(comparison_as_json(found))
-        else:
-            _show(found, folder)
+            for first, second, one in found:
+                two_scans.write_comparison(one, places[first, second], force=force)
+        for first, second, one in found:
+            if as_json:
+                sys.stdout.write(comparison_as_json(one))
+            else:
+                _show(one, places[first, second], (first, second) if len(found) > 1 else None)
+        if not as_json:
+            sys.stdout.write(RESEARCH_USE + "\n")
+
+
+def _places(out: Path, count: int) -> dict[tuple[int, int], Path]:
+    """The folder of each comparison."""
+    if count == 2:
+        return {(1, 2): out}
+    pairs = [(1, k) for k in range(2, count + 1)] + [(k - 1, k) for k in range(3, count + 1)]
+    return {(a, b): out / f"{b}-against-{a}" for a, b in pairs}
 
 
 def _day(text: str | None, option: str) -> date | None:
@@ -124,7 +141,7 @@ def _day(text: str | None, option: str) -> date | None:
         ) from None
 
 
-def _show(found: Comparison, folder: Path) -> None:
+def _show(found: Comparison, folder: Path, which: tuple[int, int] | None) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -132,7 +149,10 @@ def _show(found: Comparison, folder: Path) -> None:
     from ctlung.writing.headline import change_rows, restoration_lines
 
     console = Console(highlight=False)
-    table = Table("", "baseline", "follow-up", "change", "", box=None, pad_edge=False)
+    heads = ("baseline", "follow-up")
+    if which is not None:
+        heads = (f"visit {which[0]}", f"visit {which[1]}")
+    table = Table("", *heads, "change", "", box=None, pad_edge=False)
     for row in change_rows(found):
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
@@ -141,4 +161,3 @@ def _show(found: Comparison, folder: Path) -> None:
     for notice in found.notices:
         console.print(Text(f"{notice.effect:>4}: {notice.sentence}"), soft_wrap=True)
     console.print(Text(f"Results in {folder}."), soft_wrap=True)
-    console.print(RESEARCH_USE)

@@ -167,3 +167,30 @@ def test_a_missing_scan_is_a_sentence(folders: tuple[Path, Path], tmp_path: Path
     done = run("compare", folders[0], tmp_path / "no", "-o", tmp_path / "out")
     assert done.exit_code == 1
     assert "There is nothing at" in done.output
+
+
+def test_three_visits_each_against_the_first_and_the_one_before(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    third = api.write_result(_visit("20200310", 0.25), tmp_path / "third")
+    out = tmp_path / "out"
+    done = run("compare", *folders, third, "-o", out, "--no-voxelwise")
+    assert done.exit_code == 0, done.output
+    assert {p.name for p in out.iterdir()} == {"2-against-1", "3-against-1", "3-against-2"}
+    days = {
+        p.name: json.loads((p / "comparison.json").read_text(encoding="utf-8"))["days"]
+        for p in out.iterdir()
+    }
+    assert days == {"2-against-1": 12, "3-against-1": 29, "3-against-2": 17}
+    assert "visit 3" in done.output
+    assert done.output.count(RESEARCH_USE) == 1
+
+
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+def test_one_visit_is_wrong_usage_and_so_is_json_of_three(
+    folders: tuple[Path, Path], tmp_path: Path, extra: list[str]
+) -> None:
+    visits = (folders[0],) * (3 if extra else 1)
+    done = run("compare", *visits, "-o", tmp_path / "out", *extra)
+    assert done.exit_code == 2
+    assert not (tmp_path / "out").exists()
