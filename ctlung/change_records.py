@@ -150,6 +150,22 @@ class Restoration:
             raise ValueError("the restoration index needs a value or a reason, not both")
 
 
+@dataclass(frozen=True)
+class Track:
+    """Lesions of one lung that are one another's earlier or later self.
+
+    ``baseline`` and ``followup`` are labels of ``ScanReport.lesions``; ``fate`` is ``resolved``,
+    ``new``, ``persistent``, ``split``, ``merged`` or ``regrouped``. Volumes are each scan's own.
+    """
+
+    region: str
+    fate: str
+    baseline: tuple[int, ...]
+    followup: tuple[int, ...]
+    baseline_ml: float
+    followup_ml: float
+
+
 @dataclass(frozen=True, eq=False)
 class ChangeMaps:
     """On the baseline's grid: what became of each voxel, and the follow-up's CT number there.
@@ -171,13 +187,14 @@ class Voxelwise:
     """What only two scans laid on one another can say; ``reason`` where they could not be.
 
     ``quality`` and ``near_lesions`` (within 20 mm of lesions) are by region, ``transitions``
-    from each tissue to each.
+    from each tissue to each, ``tracks`` lesion by lesion.
     """
 
     quality: Mapping[str, Quality] = field(default_factory=dict)
     near_lesions: Mapping[str, Quality] = field(default_factory=dict)
     restoration: Restoration = field(default_factory=lambda: Restoration(reason="not_measured"))
     transitions: tuple[Transition, ...] = ()
+    tracks: tuple[Track, ...] = ()
     reason: str | None = None
     maps: ChangeMaps | None = field(default=None, repr=False, compare=False)
 

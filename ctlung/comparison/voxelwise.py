@@ -18,6 +18,7 @@ from ctlung.comparison.restoration import (
     region_now,
     tubes_of,
 )
+from ctlung.comparison.tracking import track_lesions
 from ctlung.comparison.transitions import (
     change_labels,
     near_borders,
@@ -75,7 +76,8 @@ def voxelwise(
     )
     restored, hu = _restoration(baseline, followup, alignment, notices, settings)
     changes = (hu, _index(restored), _matched(baseline, followup, alignment))
-    return Voxelwise(quality, near, restored, table, maps=maps), changes
+    tracks = track_lesions(baseline, followup, alignment)
+    return Voxelwise(quality, near, restored, table, tracks, maps=maps), changes
 
 
 def _restoration(

@@ -132,6 +132,7 @@ def _voxelwise(found: Voxelwise | None) -> dict[str, Any] | None:
         "restoration": plain(found.restoration),
         "amounts": amounts,
         "transitions": [plain(t) for t in found.transitions],
+        "tracks": [plain(t) for t in found.tracks],
         "quality": {region: plain(q) for region, q in found.quality.items()},
         "near_lesions": {region: plain(q) for region, q in found.near_lesions.items()},
     }

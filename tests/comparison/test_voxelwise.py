@@ -208,3 +208,27 @@ def test_breath_alone_claims_nothing() -> None:
     assert change.delta == pytest.approx(300, abs=1)
     assert change.breath == pytest.approx(300, abs=15)
     assert change.claimed is False
+
+
+def test_lesions_are_followed_one_by_one() -> None:
+    near = (slice(20, 32), slice(42, 46), slice(18, 30))
+    b = _result((BOX, -550), (OTHER, -500))
+    f = _result((CORE, -550), ((slice(20, 23), slice(30, 33), slice(18, 21)), -550), (near, -400))
+    found = _compare(b, f).voxelwise
+    assert found is not None
+    fates = {t.fate: t for t in found.tracks}
+    assert set(fates) == {"split", "resolved", "new"}
+    assert fates["resolved"].region == "left_lung"
+    assert fates["resolved"].baseline_ml == pytest.approx(_ml(*OTHER))
+    assert len(fates["split"].followup) == 2
+    assert fates["split"].baseline_ml == pytest.approx(_ml(*BOX))
+    assert fates["new"].followup_ml == pytest.approx(_ml(*near))
+    labels = [n for t in found.tracks for n in t.baseline]
+    assert sorted(labels) == sorted(lesion.label for lesion in b.report.lesions)
+
+
+def test_a_lesion_that_only_moved_with_the_lung_persists() -> None:
+    found = _compare(_result((BOX, -550)), _result((BOX, -550), lift=5), 5).voxelwise
+    assert found is not None
+    (track,) = found.tracks
+    assert (track.fate, track.baseline, track.followup) == ("persistent", (1,), (1,))
