@@ -15,12 +15,12 @@ FALSE_CLAIMS = (
     "ct_number_baseline_region_hu",
 )
 """What an unchanged lesion must not be claimed to have changed in."""
-EXPLAINED = """Every pair is one host twice: the follow-up is the same image, deformed and given new
-noise, so its vessels are exactly those of the baseline, which flatters every engine alike. The
-breath is a closed formula, nobody's registration model. `claimed` means that the interval leaves 0 out and the
-change is above its floor. Other engines: SimpleITK's B-spline (correlation, LBFGS2, 20 mm mesh, two
-levels) and fast symmetric demons (three levels), one lung at a time from ctlung's own affine start,
-one setting each: no contest of methods."""
+EXPLAINED = """Every pair is one host twice: the follow-up is the same image, deformed and given
+new noise, so its vessels are exactly those of the baseline, which flatters every engine alike.
+The breath is a closed formula, nobody's registration model. `claimed` means that the interval
+leaves 0 out and the change is above its floor. Other engines: SimpleITK's B-spline
+(correlation, LBFGS2, 20 mm mesh, two levels) and fast symmetric demons (three levels), one lung
+at a time from ctlung's own affine start, one setting each: no contest of methods."""
 
 
 def page() -> list[str]:
