@@ -25,7 +25,6 @@ from comparison_pairs import JUDGED, Host, Plan, draw_protocols, judge_pair, mak
 from segmentation_cases import TRAINED_ON, Segmenters
 from segmentation_rows import Recorder, Row, rows_of
 
-from ctlung.comparison.change import FACTORS
 from ctlung.simulation import family_train
 from ctlung.simulation.followup import Fate
 
@@ -50,26 +49,36 @@ def plan_of(host: int, draw: int) -> Plan:
 
 
 def factors(rows: list[Row]) -> dict[str, dict[str, float]]:
-    """Factor and number of pairs by measure; the part that breath opens is not stretched."""
+    """Factor and number of pairs by measure; the part that breath opens is not stretched.
+
+    In the baseline's area towards 0 and away from it apart (``WATERED_DOWN``).
+    """
     found = {}
     for name in JUDGED:
-        ratios = []
+        arms: dict[str, list[float]] = {"": [], "_towards_0": [], "_away_from_0": []}
         for row in rows:
             one = row["measures"][name]
             if one["low"] is None or one["truth"] is None:
                 continue
-            low, high = one["low"], one["high"]
-            breath = one["breath"] or 0.0
-            reach = (high + min(0.0, breath) - low - max(0.0, breath)) / 2 / FACTORS[name]
-            miss = max(
-                one["delta"] - max(0.0, breath) - one["truth"],
-                one["truth"] - one["delta"] + min(0.0, breath),
-            )
-            ratios.append(max(0.0, miss) / max(reach, 1e-9))
-        n = len(ratios)
-        if n:
-            rank = min(n, math.ceil(COVER * (n + 1)))
-            found[name] = {"factor": round(sorted(ratios)[rank - 1], 2), "pairs": n}
+            delta, breath = one["delta"], one["breath"] or 0.0
+            near = delta > 0 if name == JUDGED[-1] else True
+            reach = (
+                delta - max(0.0, breath) - one["low"]
+                if near
+                else one["high"] + min(0.0, breath) - delta
+            ) / one["factor"]
+            below = max(0.0, delta - max(0.0, breath) - one["truth"]) / max(reach, 1e-9)
+            above = max(0.0, one["truth"] - delta + min(0.0, breath)) / max(reach, 1e-9)
+            if name == JUDGED[-1]:
+                arms["_towards_0"].append(below if delta > 0 else above)
+                arms["_away_from_0"].append(above if delta > 0 else below)
+            else:
+                arms[""].append(max(below, above))
+        for arm, ratios in arms.items():
+            n = len(ratios)
+            if n:
+                rank = min(n, math.ceil(COVER * (n + 1)))
+                found[name + arm] = {"factor": round(sorted(ratios)[rank - 1], 2), "pairs": n}
     return found
 
 

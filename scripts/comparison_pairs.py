@@ -23,6 +23,7 @@ from segmentation_scores import BoolArray, LabelArray
 import ctlung
 from ctlung import Anatomy, LabelMap, Scan, ScanResult
 from ctlung.alignment import Alignment
+from ctlung.comparison.change import FACTORS
 from ctlung.geometry import Geometry
 from ctlung.lesions.finder import Located
 from ctlung.measurement.headline_values import headline_values
@@ -203,6 +204,7 @@ def judge_pair(
             "floor": c.floor,
             "claimed": c.claimed,
             "breath": c.breath,
+            "factor": FACTORS[name],
             "reason": c.reason,
         }
     found = comparison.voxelwise

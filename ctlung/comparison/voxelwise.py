@@ -8,7 +8,7 @@ from ctlung.alignment import Alignment
 from ctlung.arrays import BoolArray, Float32Array
 from ctlung.change_records import Change, ChangeMaps, Restoration, Voxelwise
 from ctlung.comparison.carried import carried, jacobian_back, lung_through
-from ctlung.comparison.change import FACTORS, FLOORS, with_breath
+from ctlung.comparison.change import FACTORS, FLOORS, WATERED_DOWN, with_breath
 from ctlung.comparison.matched import matched_area_cm2
 from ctlung.comparison.restoration import (
     LEAST_EXCESS_HU,
@@ -182,9 +182,11 @@ def _hu_change(
         _edge(baseline, region, delta),
         _slip(baseline, alignment, region, after),
     ]
-    reach = FACTORS[measure] * float(np.linalg.norm(spread))
+    size = float(np.linalg.norm(spread))
+    near, far = FACTORS[measure] * size, WATERED_DOWN * size
     breath = after - even
-    low, high = with_breath((delta - reach, delta + reach), breath)
+    ends = delta - (near if delta > 0 else far), delta + (near if delta < 0 else far)
+    low, high = with_breath(ends, breath)
     assert low is not None
     assert high is not None
     floor = FLOORS[measure](before, after)
