@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from lesions_cases import learned, lung_map
 from scipy import ndimage
-from segmentation_cases import Drawn, Segmenters
+from segmentation_cases import BY_NAME, Drawn, Segmenters, path_of
 from segmentation_lesions import host_of
 from segmentation_rows import Row
 from segmentation_scores import BoolArray, LabelArray
@@ -92,7 +92,7 @@ class Host:
 
     @classmethod
     def load(cls, name: str) -> Host:
-        drawn = host_of(name)
+        drawn = host_of(name) if name in BY_NAME else own_lungs(name)
         lungs = lung_map(drawn.lungs, drawn.scan)
         found = ctlung.find_lesions(drawn.scan, lungs, finder=learned()).labels > 0
         return cls(name, drawn, grow(found, OWN_MM, drawn.scan.geometry.spacing_mm))
@@ -108,6 +108,13 @@ class Host:
         _, moved, _ = breathe(hu, self.own.astype(np.uint8), self.drawn.scan.geometry, breath)
         found: BoolArray = moved > 0
         return found
+
+
+def own_lungs(name: str) -> Drawn:
+    """A scan whose lungs nobody drew: what ctlung finds in it as it is stands for them."""
+    scan = ctlung.read_scan(path_of(name))
+    labels = ctlung.segment_lungs(scan).lungs.labels
+    return Drawn(scan, np.asarray(labels), True, None, np.ones(len(scan.hu), bool))
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +170,12 @@ def make_pair(host: Host, plan: Plan, insert: Insert) -> tuple[Pair, Scan, Scan]
     for number, visit in enumerate((pair.baseline, pair.followup)):
         rng = np.random.default_rng(np.random.SeedSequence([plan.seed, number]))
         series = acquire(visit.hu, geometry, plan.protocols[number], rng)
-        scans.append(replace(drawn.scan, hu=series.hu, geometry=series.geometry))
+        outside = drawn.scan.outside_fov
+        if outside is not None:
+            outside = on_slices(outside, geometry, series.geometry)
+        scans.append(
+            replace(drawn.scan, hu=series.hu, geometry=series.geometry, outside_fov=outside)
+        )
     return pair, scans[0], scans[1]
 
 
@@ -177,12 +189,31 @@ def measured(
         ctlung.segment(
             scan,
             segmenter=segmenter,
-            finder=Elsewhere(learned(), own, scan.geometry),
+            finder=Elsewhere(
+                learned(), on_slices(own, host.drawn.scan.geometry, scan.geometry), scan.geometry
+            ),
             uncertainty=True,
         )
         for scan, own in zip(scans, owns, strict=True)
     )
     return first, second
+
+
+def on_slices(mask: BoolArray, geometry: Geometry, slices: Geometry) -> BoolArray:
+    """A mask on the nearest of other slices."""
+    there = np.asarray(slices.slice_positions_mm)[:, None]
+    nearest = np.abs(np.asarray(geometry.slice_positions_mm)[None] - there).argmin(axis=1)
+    return mask[nearest]
+
+
+def spread(geometry: Geometry, times: float) -> Geometry:
+    """The same pixels on slices ``times`` as far apart, from the same lowest slice."""
+    step = times * geometry.spacing_mm[0]
+    number = int((geometry.shape[0] - 1) // times) + 1
+    matrix = geometry.matrix.copy()
+    matrix[:3, 0] *= times
+    positions = geometry.slice_positions_mm[0] + step * np.arange(number)
+    return Geometry.from_affine((number, *geometry.shape[1:]), matrix, positions.tolist())
 
 
 def judge_pair(
