@@ -104,7 +104,8 @@ def main() -> None:
 
 def _registration(recorder: Recorder, host: Host) -> None:
     """True masks: what the alignment alone is worth, beside two other engines."""
-    for number, lift in list(enumerate(LIFTS_MM))[slice(1, None, 2) if host.name in FINE else slice(None)]:
+    for number in (1, 3) if host.name in FINE else range(len(LIFTS_MM)):
+        lift = LIFTS_MM[number]
         plan = replace(_plan("registration", host, number), lift_mm=lift)
         pair, *scans = make_pair(host, plan, family_test.insert)
         visits = pair.baseline, pair.followup
