@@ -99,6 +99,8 @@ class Settings:
     clipped_warn_percent: float = 0.1
 
     # pairs (FIELD 5)
+    bone_match_warn: float = 0.6
+    bone_match_refuse: float = 0.4
     interval_warn_days: int = 90
     thickness_pair_warn: float = 1.5
     thickness_pair_null: float = 3.0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -11,11 +12,21 @@ from ctlung.alignment import Alignment
 from ctlung.api import Progress, segment
 from ctlung.change_records import Comparison
 from ctlung.comparison.compare import compare_reports, unaligned, with_voxels
+from ctlung.comparison.person import with_bones
+from ctlung.errors import ModelError
 from ctlung.identity import Key
+from ctlung.lesions.load import load_finder
+from ctlung.reading.choose_jointly import Look, choose_jointly
+from ctlung.reading.files import is_image_file
 from ctlung.reading.finished import has_scan, is_result, read_report, read_result
+from ctlung.reading.scan import read_chosen
+from ctlung.reading.series import find_series
 from ctlung.records import ScanReport, ScanResult
+from ctlung.registration.bones import bone_match
 from ctlung.registration.register import FEWEST_SLICES, register
 from ctlung.settings import Settings
+from ctlung.uncertainty import with_intervals
+from ctlung.volume import Anatomy, Scan
 from ctlung.writing.comparisons import write_comparison
 
 __all__ = ["align", "compare", "compare_visits", "write_comparison"]
@@ -40,7 +51,8 @@ def compare(
 
     Args:
         baseline: the earlier scan: a folder that ``ctlung segment`` finished, a result or a
-            report, or whatever :func:`ctlung.segment` measures.
+            report, or whatever :func:`ctlung.segment` measures. A result of the lesion network
+            without intervals is given them, unless only reports are compared.
         followup: the later one.
         voxelwise: lay the follow-up's lungs onto the baseline's, for what only that can say: the
             CT number in the baseline's inflammatory area, the restoration index, what is
@@ -88,7 +100,9 @@ def compare_visits(
 
     Args:
         visits: two or more, in the order of their dates; each as in :func:`compare`, whose other
-            arguments these are too. A scan is measured once.
+            arguments these are too. A scan is measured once. Where a folder holds several series,
+            one is chosen that looks like those of the other visits
+            (``ctlung.reading.choose_jointly``).
 
     Returns:
         Numbers of the earlier and the later visit, counted from 1, and their comparison.
@@ -100,8 +114,9 @@ def compare_visits(
     if len(visits) < 2:
         raise ValueError("a comparison needs at least two visits")
     limits, say = settings or Settings(), progress or _silent
+    readers = _readers(visits, limits)
     there = [
-        _visit(source, (k, len(visits)), device, limits, key, say)
+        _visit(source, readers.get(k), voxelwise, (k, len(visits)), device, limits, key, say)
         for k, source in enumerate(visits)
     ]
     pairs = [(0, k) for k in range(1, len(there))] + [(k - 1, k) for k in range(2, len(there))]
@@ -117,13 +132,19 @@ def compare_visits(
         )
         if voxelwise:
             start, share = 0.60 + 0.38 * number / len(pairs), 0.38 / len(pairs)
-            one = _with_voxels(one, there[a], there[b], limits, _within(say, start, share))
+            part = _within(say, start, share)
+            one = _with_voxels(one, there[a], there[b], same_person, limits, part)
         found.append((a + 1, b + 1, one))
     return tuple(found)
 
 
 def _with_voxels(
-    found: Comparison, first: _Visit, second: _Visit, settings: Settings, say: Progress
+    found: Comparison,
+    first: _Visit,
+    second: _Visit,
+    same_person: bool,
+    settings: Settings,
+    say: Progress,
 ) -> Comparison:
     baseline, followup = first.result(), second.result()
     if baseline is None or followup is None:
@@ -131,6 +152,10 @@ def _with_voxels(
     slices = min(r.scan.geometry.shape[0] for r in (baseline, followup))
     if slices < FEWEST_SLICES:
         return unaligned(found, f"one scan has {slices} slices only")
+    if not same_person:
+        say("comparing bones", 0.0)
+        bones = bone_match(*((r.scan, r.lungs) for r in (baseline, followup)))
+        found = with_bones(found, bones, same_person, settings)
     alignment = align(baseline, followup, lambda stage, done: say(stage, 0.9 * done))
     say("comparing voxel by voxel", 0.9)
     return with_voxels(found, baseline, followup, alignment, settings)
@@ -155,33 +180,97 @@ class _Visit:
     result: Callable[[], ScanResult | None]
 
 
+Reader = Callable[[Progress], Scan]
+
+
+def _readers(visits: Sequence[Source], settings: Settings) -> Mapping[int, Reader]:
+    """How to read each visit that is a folder of DICOM files, its series chosen with the others."""
+    like = []
+    listings = {}
+    for k, source in enumerate(visits):
+        if isinstance(source, ScanReport):
+            like.append(_look(source))
+        elif isinstance(source, ScanResult):
+            like.append(_look(source.report))
+        elif is_result(Path(source)):
+            like.append(_look(read_report(source)))
+        elif not is_image_file(Path(source)):
+            listings[k] = find_series(source, settings=settings)
+    chosen = choose_jointly(list(listings.values()), like, settings)
+
+    def reader(k: int, number: int) -> Reader:
+        series, why = chosen[number]
+        return lambda say: read_chosen(
+            listings[k], series, why, settings, lambda n, of: say("reading", 0.4 * n / max(1, of))
+        )
+
+    return {k: reader(k, number) for number, k in enumerate(listings)}
+
+
+def _look(report: ScanReport) -> Look:
+    provenance = report.provenance
+    said = provenance.acquisition.get("slice_thickness_mm")
+    return Look(
+        str(provenance.acquisition.get("kernel_class") or "unknown"),
+        float(said) if said else provenance.spacing_mm[0],
+        any(n.code == "contrast" for n in report.notices),
+    )
+
+
 def _visit(
     source: Source,
+    read: Reader | None,
+    images: bool,
     which: tuple[int, int],
     device: str,
     settings: Settings,
     key: Key | None,
     say: Progress,
 ) -> _Visit:
+    number, count = which
+    word = "baseline" if number == 0 else "follow-up" if count == 2 else f"visit {number + 1}"
     if isinstance(source, ScanReport):
         return _Visit(source, lambda: None)
     if isinstance(source, ScanResult):
-        return _Visit(source.report, lambda: source)
+        return _sure(source, device) if images else _Visit(source.report, lambda: source)
     if is_result(Path(source)):
-        return _Visit(
-            read_report(source), lambda: read_result(source, settings) if has_scan(source) else None
-        )
-    number, count = which
-    word = "baseline" if number == 0 else "follow-up" if count == 2 else f"visit {number + 1}"
+        report = read_report(source)
+        if not (images and has_scan(source)):
+            return _Visit(report, lambda: None)
+        if report.uncertainty:
+            return _Visit(report, lambda: read_result(source, settings))
+        say(f"{word}: asking how sure", 0.60 * number / count)
+        return _sure(read_result(source, settings), device)
+
+    def so_far(stage: str, done: float) -> None:
+        say(f"{word}: {stage}", 0.60 * (number + done) / count)
+
     result = segment(
-        source,
+        source if read is None else read(so_far),
         uncertainty=True,
         device=device,
         settings=settings,
         key=key,
-        progress=lambda stage, done: say(f"{word}: {stage}", 0.60 * (number + done) / count),
+        progress=so_far,
     )
     return _Visit(result.report, lambda: result)
+
+
+def _sure(result: ScanResult, device: str) -> _Visit:
+    """A visit measured without intervals, with them, if what found its lesions is at hand."""
+    report = result.report
+    p = report.provenance
+    # The rule, which has no weights, also looks at the airways, which no result holds.
+    if not report.uncertainty and p.lesion_weights_sha256 is not None:
+        with suppress(ModelError):
+            finder = load_finder("network", device)
+            if (finder.name, finder.weights_sha256) == (p.lesion_method, p.lesion_weights_sha256):
+                maps = result.lungs, result.lesions, Anatomy()
+                settings = replace(Settings(), **p.settings)
+                finder = finder.for_scan(result.scan)
+                report = with_intervals(report, result.scan, *maps, finder, settings)
+    sure = replace(result, report=report)
+    return _Visit(report, lambda: sure)
 
 
 def _within(say: Progress, start: float, share: float) -> Progress:

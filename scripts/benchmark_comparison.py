@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import comparison_engines
+import comparison_persons
 import comparison_tables
 import numpy as np
 from benchmark_main_job import REPOSITORY, data_folder
@@ -45,7 +46,7 @@ from ctlung.simulation.followup import FATES, Fate
 from ctlung.simulation.insertion import LesionPlan
 from ctlung.two_scans import align
 
-PARTS = ("registration", "null", "changes", "points", "phases")
+PARTS = ("registration", "null", "changes", "points", "phases", "persons")
 TABLE = REPOSITORY / "docs" / "benchmarks" / "comparison.md"
 FINE = ("lidc-idri-0001", "ricord-1a-001012")
 """Hosts of four times the pixels: they take three to four times as long and get fewer pairs."""
@@ -79,7 +80,9 @@ def main() -> None:
     recorder = Recorder(command, segmenters.weights_state(), chosen.missing)
     if "phases" in chosen.parts:
         _phases(recorder)
-    if set(chosen.parts) - {"phases"}:
+    if "persons" in chosen.parts:
+        comparison_persons.measure(recorder)
+    if set(chosen.parts) - {"phases", "persons"}:
         for name in (h for h in HOSTS if not chosen.cases or h in chosen.cases):
             host = Host.load(name)
             if "registration" in chosen.parts:

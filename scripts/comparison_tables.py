@@ -36,6 +36,7 @@ def page() -> list[str]:
         *_points(),
         *_changes(),
         *_phases(),
+        *_persons(),
     ]
 
 
@@ -200,4 +201,29 @@ def _phases() -> list[str]:
         "Real breathing: ten phases of one 4D-CT, each against each later one",
         rows,
         _table(("what", "mean", "least", "most"), body),
+    )
+
+
+def _persons() -> list[str]:
+    rows = rows_of("persons")
+    body = []
+    for kind, words in (("same", "one person, seen otherwise"), ("other", "two persons")):
+        found = [(how, d) for r in rows if r["kind"] == kind for how, d in r["dice"].items()]
+        hows = sorted({h if kind == "same" and "phase" not in h else "" for h, _ in found})
+        for how in [None, *hows] if kind == "same" else [None]:
+            some = [d for h, d in found if how is None or (h if "phase" not in h else "") == how]
+            known = [d for d in some if d is not None]
+            name = words if how is None else f"- {how or 'other phase of a 4D-CT'}"
+            body.append(
+                [
+                    name,
+                    str(len(some)),
+                    str(len(some) - len(known)),
+                    *(f"{f(known):.2f}" if known else "–" for f in (min, np.median, max)),
+                ]
+            )
+    return _titled(
+        "Bones above 200 HU of one person and of two, laid on one another rigidly (Dice)",
+        rows,
+        _table(("who", "pairs", "too little bone", "least", "median", "most"), body),
     )

@@ -10,7 +10,12 @@ from ctlung.volume import LabelMap
 
 
 def matched_area_cm2(
-    level: int, lungs: LabelMap, their_lungs: LabelMap, lesions: LabelMap, alignment: Alignment
+    level: int,
+    lungs: LabelMap,
+    their_lungs: LabelMap,
+    lesions: LabelMap,
+    alignment: Alignment,
+    higher_mm: float = 0.0,
 ) -> float | None:
     """Area of lesion where the slab of slice ``level`` of the baseline lies in the follow-up.
 
@@ -24,6 +29,7 @@ def matched_area_cm2(
         their_lungs: of the follow-up.
         lesions: of the follow-up.
         alignment: of the two.
+        higher_mm: read that much higher in the follow-up.
 
     Returns:
         ``None`` where no aligned lung is seen in the slice.
@@ -42,7 +48,7 @@ def matched_area_cm2(
         for way in (-half, half):
             face = points + (way * geometry.normal)[:, None]
             # To a micrometre: what does not move does not leave its slab.
-            faces.append(round(float((theirs.normal @ maps.forward(face)).mean()), 3))
+            faces.append(round(float((theirs.normal @ maps.forward(face)).mean()) + higher_mm, 3))
         areas = ((lesions.labels > 0) & (their_lungs.labels == side)).sum(axis=(1, 2))
         areas = areas * theirs.pixel_area_mm2 / 100.0
         low, high = min(faces), max(faces)

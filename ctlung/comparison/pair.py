@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
+from ctlung.comparison.person import by_identifiers
 from ctlung.notices import Notice
 from ctlung.records import ScanReport
 from ctlung.settings import Settings
@@ -49,7 +50,7 @@ def check_pair(
     limits = settings or Settings()
     b, f = baseline.provenance.acquisition, followup.provenance.acquisition
     return (
-        *_person(baseline, followup, same_person),
+        *by_identifiers(baseline, followup, same_person),
         *_order(b, f, limits),
         *_kernel(b, f),
         *_thickness(baseline, followup, limits),
@@ -79,59 +80,6 @@ def _date(facts: Mapping[str, Any]) -> date | None:
         return datetime.strptime(str(facts.get("acquisition_date") or ""), "%Y%m%d").date()
     except ValueError:
         return None
-
-
-def _person(baseline: ScanReport, followup: ScanReport, same_person: bool) -> tuple[Notice, ...]:
-    b, f = baseline.provenance, followup.provenance
-    if b.key_fingerprint != f.key_fingerprint:
-        return _unsure_person(
-            "The two results were made with different keys, so their patients' hashes cannot be "
-            "compared",
-            same_person,
-        )
-    apart, missing = [], []
-    for what, name in (
-        ("patient_hash", "patient ID"),
-        ("birth_date_hash", "birth date"),
-        ("sex", "sex"),
-    ):
-        mine, theirs = b.acquisition.get(what), f.acquisition.get(what)
-        if not mine or not theirs:
-            missing.append(name)
-        elif mine != theirs:
-            apart.append(name)
-    if apart:
-        listed = " and ".join(apart)
-        return (
-            Notice(
-                "same_person",
-                "warn" if same_person else "refuse",
-                f"The two scans differ in {listed}: "
-                + (
-                    "you said that they are of one patient."
-                    if same_person
-                    else "they are not of one patient. If you know that they are, say so "
-                    "(--same-person)."
-                ),
-                affects=("all",),
-            ),
-        )
-    if "patient ID" in missing:
-        return _unsure_person("At least one of the two scans has no patient ID", same_person)
-    return ()
-
-
-def _unsure_person(why: str, same_person: bool) -> tuple[Notice, ...]:
-    if same_person:
-        return ()
-    return (
-        Notice(
-            "same_person",
-            "warn",
-            f"{why}: nothing but your choice of folders says that they are of one patient.",
-            affects=("all",),
-        ),
-    )
 
 
 def _order(b: Mapping[str, Any], f: Mapping[str, Any], settings: Settings) -> tuple[Notice, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
+
 import numpy as np
 
 from ctlung.alignment import Alignment
@@ -34,6 +37,7 @@ from ctlung.vocabulary import CHANGE_LABELS, LUNG_LABELS, PAIR_MEASURES
 from ctlung.volume import LabelMap
 
 _EDGE_FLOOR_HU = 4.0
+_REFERENCES_HU = 4.0, 4.0
 
 
 def voxelwise(
@@ -75,7 +79,7 @@ def voxelwise(
         baseline.scan.source.stored,
     )
     restored, hu = _restoration(baseline, followup, alignment, notices, settings)
-    changes = (hu, _index(restored), _matched(baseline, followup, alignment))
+    changes = (hu, _index(restored, hu), _matched(baseline, followup, alignment))
     tracks = track_lesions(baseline, followup, alignment)
     return Voxelwise(quality, near, restored, table, tracks, maps=maps), changes
 
@@ -220,8 +224,7 @@ def _edge(baseline: ScanResult, region: _Carried, delta: float) -> float:
 
 def _slip(baseline: ScanResult, alignment: Alignment, region: _Carried, after: float) -> float:
     """How far the follow-up's mean moves, root mean square, where the alignment slips."""
-    near = [m.near_lesions or m.quality for m in alignment.sides.values()]
-    reach = max(q.inverse_mm for q in near)
+    reach = _disagreement_mm(alignment)
     moves = []
     for axis in range(3):
         for way in (-1, 1):
@@ -233,10 +236,32 @@ def _slip(baseline: ScanResult, alignment: Alignment, region: _Carried, after: f
     return float(np.sqrt(np.mean(np.square(moves)))) if moves else 0.0
 
 
-def _index(restored: Restoration) -> Change:
-    if restored.index is None:
-        return Change("restoration_index", "lungs", None, None, reason=restored.reason)
-    return Change("restoration_index", "lungs", 0.0, restored.index, restored.index)
+def _disagreement_mm(alignment: Alignment) -> float:
+    """What the way there and back disagree on, in the worse lung, near lesions if there are any."""
+    near = [m.near_lesions or m.quality for m in alignment.sides.values()]
+    return max(q.inverse_mm for q in near)
+
+
+def _index(restored: Restoration, hu: Change) -> Change:
+    """The index with the interval of the CT number that it is made of.
+
+    The breath moves the reference with the region, so its part of that interval is left out. The
+    references of both scans are taken to be known to a few HU each.
+    """
+    name = "restoration_index"
+    r = restored
+    if r.index is None:
+        return Change(name, "lungs", None, None, reason=r.reason)
+    assert r.baseline_hu is not None
+    assert r.reference_baseline_hu is not None
+    assert r.reference_baseline_hu is not None
+    ends = hu.low, hu.high, hu.delta
+    assert None not in ends
+    low, high, delta = (float(v or 0.0) for v in ends)
+    breath, excess = hu.breath or 0.0, r.baseline_hu - r.reference_baseline_hu
+    below, above = delta - low - max(0.0, breath), high - delta - max(0.0, -breath)
+    less, more = (math.hypot(reach, *_REFERENCES_HU) / excess for reach in (above, below))
+    return Change(name, "lungs", 0.0, r.index, r.index, r.index - less, r.index + more)
 
 
 def _matched(baseline: ScanResult, followup: ScanResult, alignment: Alignment) -> Change:
@@ -246,7 +271,10 @@ def _matched(baseline: ScanResult, followup: ScanResult, alignment: Alignment) -
         why = area.reason or level.reason
         return Change(measure, "lungs", None, None, reason=why)
     k = int(level.value)
-    after = matched_area_cm2(k, baseline.lungs, followup.lungs, followup.lesions, alignment)
+    area_at = partial(
+        matched_area_cm2, k, baseline.lungs, followup.lungs, followup.lesions, alignment
+    )
+    after = area_at()
     if after is None:
         return Change(measure, "lungs", area.value, None, reason="region_lost")
     # Counted anew as the follow-up's is, in the lungs that were aligned: not read off the report.
@@ -254,4 +282,11 @@ def _matched(baseline: ScanResult, followup: ScanResult, alignment: Alignment) -
         baseline.lungs.labels[k], list(alignment.sides)
     )
     before = float(ill.sum()) * baseline.scan.geometry.pixel_area_mm2 / 100.0
-    return Change(measure, "lungs", before, after, after - before)
+    delta = after - before
+    if area.low is None or area.high is None or not area.value:
+        return Change(measure, "lungs", before, after, delta)
+    reach = _disagreement_mm(alignment)
+    moved = (area_at(higher_mm=way * reach) or 0.0 for way in (-1, 1))
+    edge = 0.5 * (area.high - area.low) / area.value * max(before, after)
+    size = math.hypot(edge, max(abs(a - after) for a in moved))
+    return Change(measure, "lungs", before, after, delta, delta - size, delta + size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ctlung.errors import (
     CtlungError,
@@ -25,6 +25,8 @@ FULL_CHEST_MM = 200.0
 COMPARABLE_EXTENT = 0.9
 THIN_MM, MEDIUM_MM, THICK_MM = 1.0, 1.5, 3.0
 MAX_LISTED = 20
+N_BEFORE_LOOKS = 3
+"""How many criteria come before what a pair must share: original, lying, field of view."""
 
 _ERRORS: dict[str, type[InputError]] = {
     "not_hu": NotHounsfield,
@@ -67,9 +69,7 @@ def choose_series(
     """
     if series_uid is not None:
         return _named(listing, series_uid)
-    usable = [s for s in listing.usable if s.role == "inspiration"]
-    if listing.n_files == 1 and not usable:
-        usable = list(listing.usable)  # whoever gives one file has named it
+    usable = _by_itself(listing)
     if not usable:
         raise _nothing(listing)
     visits = {(s.patient_key, s.study_key) for s in usable}
@@ -78,6 +78,29 @@ def choose_series(
     named = len(listing.usable) - len(usable)
     kept = f", {named} more are used only when named" if named else ""
     return _best(usable, f"the only usable series of {_and_others(listing)}{kept}")
+
+
+def candidates(listing: SeriesListing) -> tuple[SeriesInfo, ...]:
+    """Series that are as good as the chosen one but for kernel, thickness and contrast agent.
+
+    They are original where that one is, cover as much of the lungs, and the patient lies alike;
+    best first. Empty where :func:`choose_series` finds nothing.
+    """
+    usable = _by_itself(listing)
+    if not usable:
+        return ()
+    first = _criteria(max(s.extent_mm for s in usable))[:N_BEFORE_LOOKS]
+    ranked = _ranked(usable)
+    best = [measure(ranked[0]) for _, measure in first]
+    return tuple(s for s in ranked if [measure(s) for _, measure in first] == best)
+
+
+def _by_itself(listing: SeriesListing) -> list[SeriesInfo]:
+    """What may be chosen without being named."""
+    usable = [s for s in listing.usable if s.role == "inspiration"]
+    if listing.n_files == 1 and not usable:
+        return list(listing.usable)  # whoever gives one file has named it
+    return usable
 
 
 def _named(listing: SeriesListing, series_uid: str) -> tuple[SeriesInfo, str]:
@@ -98,19 +121,20 @@ def _named(listing: SeriesListing, series_uid: str) -> tuple[SeriesInfo, str]:
 
 def _best(usable: list[SeriesInfo], alone: str) -> tuple[SeriesInfo, str]:
     criteria = _criteria(max(s.extent_mm for s in usable))
-
-    def rank(info: SeriesInfo) -> list[tuple[object, ...]]:
-        return [measure(info) for _, measure in criteria]
-
-    ranked = sorted(usable, key=rank)
+    ranked = _ranked(usable)
     best = ranked[0]
     if len(ranked) == 1:
-        return best, f"Chosen as {alone}: {_describe(best)}."
+        return best, f"Chosen as {alone}: {describe(best)}."
     why = next(
         (name for name, measure in criteria if measure(best) != measure(ranked[1])), "its number"
     )
     others = "1 other" if len(ranked) == 2 else f"{len(ranked) - 1} others"
-    return best, f"Chosen before {others} for {why}: {_describe(best)}."
+    return best, f"Chosen before {others} for {why}: {describe(best)}."
+
+
+def _ranked(usable: Sequence[SeriesInfo]) -> list[SeriesInfo]:
+    criteria = _criteria(max(s.extent_mm for s in usable))
+    return sorted(usable, key=lambda info: [measure(info) for _, measure in criteria])
 
 
 def _criteria(tallest_mm: float) -> tuple[_Criterion, ...]:
@@ -137,7 +161,8 @@ def _criteria(tallest_mm: float) -> tuple[_Criterion, ...]:
     )
 
 
-def _describe(s: SeriesInfo) -> str:
+def describe(s: SeriesInfo) -> str:
+    """A series in words."""
     parts = [f"{s.n_slices} slices" if s.n_slices != 1 else "1 slice"]
     if s.spacing_mm is not None and s.n_slices > 1:
         parts[0] += f" every {s.spacing_mm[0]:.3g} mm"
@@ -162,7 +187,7 @@ def _several(usable: list[SeriesInfo], n_visits: int) -> SeveralVisits:
         usable, key=lambda s: (patients[s.patient_key], s.acquisition_date or "", s.series_uid)
     )
     lines = [
-        f"  patient {patients[s.patient_key]}, {_date(s)}: --series {s.series_uid} ({_describe(s)})"
+        f"  patient {patients[s.patient_key]}, {_date(s)}: --series {s.series_uid} ({describe(s)})"
         for s in ordered[:MAX_LISTED]
     ]
     if len(ordered) > MAX_LISTED:

@@ -13,6 +13,7 @@ from ctlung.reading.files import is_image_file
 from ctlung.reading.hounsfield import scan_digest
 from ctlung.reading.images import read_image
 from ctlung.reading.kernels import kernel_class
+from ctlung.reading.listing import SeriesInfo, SeriesListing
 from ctlung.reading.pixels import is_lossy
 from ctlung.reading.remarks import (
     choice_notices,
@@ -52,7 +53,28 @@ def read_scan(
     if is_image_file(path):
         return _read_image(path, series, settings)
     listing = find_series(path, settings=settings)
-    chosen, why = choose_series(listing, series, settings)
+    return read_chosen(listing, *choose_series(listing, series, settings), settings, progress)
+
+
+def read_chosen(
+    listing: SeriesListing,
+    chosen: SeriesInfo,
+    why: str,
+    settings: Settings,
+    progress: Progress | None = None,
+) -> Scan:
+    """Read one series of a listing, as :func:`read_scan` does.
+
+    Args:
+        listing: of :func:`find_series`.
+        chosen: one of its usable series.
+        why: it was chosen, in a sentence.
+        settings: limits.
+        progress: called with the number of slices read and of all.
+
+    Raises:
+        NotHounsfield, UnsupportedGeometry, IncompleteSeries, UnreadableFile: a sentence each.
+    """
     if listing.count("denied"):
         raise UnreadableFile(
             f"{listing.count('denied')} files or folders here may not be read, and slices of "

@@ -95,6 +95,19 @@ def test_healed_lung_has_index_one_and_an_unchanged_one_nought() -> None:
     assert same["ct_number_baseline_region_hu"].claimed is False
 
 
+def test_the_index_is_as_sure_as_the_alignment() -> None:
+    b, f = _result((BOX, -550)), _result((BOX, -700))
+    widths = []
+    for inverse_mm in (0.5, 4.0):
+        index = _compare(b, f, quality=replace(GOOD, inverse_mm=inverse_mm))["restoration_index"]
+        assert index.delta is not None
+        assert index.low is not None
+        assert index.high is not None
+        assert index.low < index.delta < index.high
+        widths.append(index.high - index.low)
+    assert 0.05 < widths[0] < widths[1] < 2.0
+
+
 def test_what_clears_around_a_core_is_told_apart_from_getting_worse() -> None:
     """FIELD 1.4: the mean of the current area rises while the lung heals; both are reported."""
     b = _result((BOX, -600), (CORE, -100))
@@ -142,6 +155,24 @@ def test_the_area_is_matched_at_the_same_level_of_the_body() -> None:
         found = _compare(b, _result((small, -550), lift=lift), lift)["lesion_area_matched_cm2"]
         assert found.baseline == pytest.approx(12 * 12 * 2.5**2 / 100)
         assert found.followup == pytest.approx(12 * 6 * 2.5**2 / 100)
+
+
+def test_the_matched_area_is_as_sure_as_both_areas_and_the_level() -> None:
+    b, f = _result((BOX, -550)), _result((BOX, -550))
+    name = "lesion_area_matched_cm2"
+    assert _compare(b, f)[name].low is None
+    sure = tuple(
+        replace(m, low=0.9 * m.value, high=1.1 * m.value)
+        if m.measure == "lesion_area_max_cm2" and m.value
+        else m
+        for m in b.report.measurements
+    )
+    b = replace(b, report=replace(b.report, measurements=sure))
+    near = _compare(b, f, quality=replace(GOOD, inverse_mm=0.01))[name]
+    assert (near.low, near.high) == (pytest.approx(-0.9, rel=0.01), pytest.approx(0.9, rel=0.01))
+    far = _compare(b, f)[name]
+    # The largest slice is the lesion's lowest: 0.8 of 2.5 mm lower, a third of the slab is past it.
+    assert far.high == pytest.approx(np.hypot(0.9, 9 * 0.8 / 2.5), rel=0.05)
 
 
 @pytest.mark.parametrize(

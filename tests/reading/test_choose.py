@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.dicom_files import Store, other_object, phantom, uid, write_series
+from support.dicom_files import Store, add_series, other_object, phantom, uid, write_series
 
 from ctlung.errors import (
     NoSeriesFound,
@@ -24,26 +24,15 @@ HU = phantom()
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
-def add(
-    folder: Path, name: str, hu: np.ndarray | None = None, study: str = "s", **tags: object
-) -> str:
-    """Write a series, 25 mm tall unless ``hu`` is given, and return its UID."""
-    thickness = float(tags.get("SliceThickness", 2.5))  # type: ignore[arg-type]
-    hu = phantom((round(25 / thickness), 6, 5)) if hu is None else hu
-    patient = str(tags.pop("PatientID", "p"))
-    spacing = (thickness, 0.7, 0.8)
-    store = Store(patient=patient, study=study, series=name, tags=tags, spacing=spacing)
-    write_series(folder / name, hu, store)
-    return uid(patient, study, name)
-
-
 def chosen(folder: Path) -> tuple[str, str]:
     info, why = choose_series(find_series(folder))
     return info.series_uid, why
 
 
 def test_a_listing_says_what_each_series_is(tmp_path: Path) -> None:
-    number = add(tmp_path, "a", HU, SeriesDescription="Thorax", ContrastBolusAgent="Ultravist")
+    number = add_series(
+        tmp_path, "a", HU, SeriesDescription="Thorax", ContrastBolusAgent="Ultravist"
+    )
     listing = find_series(tmp_path)
     (info,) = listing.series
     assert info.series_uid == number
@@ -59,7 +48,7 @@ def test_a_listing_says_what_each_series_is(tmp_path: Path) -> None:
 
 
 def test_names_and_numbers_of_people_stay_out_of_repr(tmp_path: Path) -> None:
-    add(tmp_path, "a", HU, PatientID="SECRET", PatientName="SECRET")
+    add_series(tmp_path, "a", HU, PatientID="SECRET", PatientName="SECRET")
     assert "SECRET" not in repr(find_series(tmp_path))
     assert "SECRET" not in repr(read_scan(tmp_path))
 
@@ -83,8 +72,8 @@ def test_names_and_numbers_of_people_stay_out_of_repr(tmp_path: Path) -> None:
     ],
 )
 def test_set_aside_by_name(tmp_path: Path, kind: str, tags: dict[str, object]) -> None:
-    good = add(tmp_path, "good")
-    add(tmp_path, "bad", HU, **tags)
+    good = add_series(tmp_path, "good")
+    add_series(tmp_path, "bad", HU, **tags)
     listing = find_series(tmp_path)
     assert [s.series_uid for s in listing.series] == [good]
     (aside,) = listing.set_aside
@@ -96,7 +85,7 @@ def test_set_aside_by_name(tmp_path: Path, kind: str, tags: dict[str, object]) -
 
 
 def test_reports_and_clutter_are_counted(tmp_path: Path) -> None:
-    add(tmp_path, "good")
+    add_series(tmp_path, "good")
     other_object(tmp_path / "dose", "1.2.840.10008.5.1.4.1.1.88.67", "SR")
     other_object(tmp_path / "plan", "1.2.840.10008.5.1.4.1.1.481.5", "RTPLAN")
     other_object(tmp_path / "DICOMDIR", "1.2.840.10008.1.3.10", "")
@@ -109,7 +98,7 @@ def test_reports_and_clutter_are_counted(tmp_path: Path) -> None:
 
 
 def test_coronal_reformats_are_set_aside(tmp_path: Path) -> None:
-    add(tmp_path, "good")
+    add_series(tmp_path, "good")
     coronal = Store(
         patient="p",
         study="s",
@@ -128,13 +117,13 @@ def test_coronal_reformats_are_set_aside(tmp_path: Path) -> None:
     "description", ["40 keV", "Iodine map", "VNC 1.0", "Monoenergetic Plus 55 keV", "Z_EFF"]
 )
 def test_single_energies_and_maps_are_no_hu(tmp_path: Path, description: str) -> None:
-    add(tmp_path, "a", SeriesDescription=description)
+    add_series(tmp_path, "a", SeriesDescription=description)
     with pytest.raises(NotHounsfield, match="use the mixed"):
         read_scan(tmp_path)
 
 
 def test_mixed_energies_are_told(tmp_path: Path) -> None:
-    add(tmp_path, "a", SeriesDescription="DE_Thorax 1.0 F_0.6")
+    add_series(tmp_path, "a", SeriesDescription="DE_Thorax 1.0 F_0.6")
     assert [n.code for n in read_scan(tmp_path).notices] == ["dual_energy"]
 
 
@@ -154,8 +143,8 @@ def test_mixed_energies_are_told(tmp_path: Path) -> None:
 def test_the_rank(
     tmp_path: Path, better: dict[str, object], worse: dict[str, object], why: str
 ) -> None:
-    worst = add(tmp_path, "b", **worse)
-    best = add(tmp_path, "a", **better)
+    worst = add_series(tmp_path, "b", **worse)
+    best = add_series(tmp_path, "a", **better)
     number, sentence = chosen(tmp_path)
     assert number == best
     assert sentence.startswith("Chosen before 1 other for ")
@@ -167,8 +156,8 @@ def test_the_rank(
 
 
 def test_a_short_stack_goes_behind_a_whole_chest(tmp_path: Path) -> None:
-    add(tmp_path, "short", phantom((4, 6, 5)))
-    tall = add(tmp_path, "tall", ConvolutionKernel="B80f")
+    add_series(tmp_path, "short", phantom((4, 6, 5)))
+    tall = add_series(tmp_path, "tall", ConvolutionKernel="B80f")
     assert chosen(tmp_path)[0] == tall
 
 
@@ -194,18 +183,18 @@ def test_listing_of_one_uid_in_two_orders_is_one(tmp_path: Path) -> None:
 def test_other_roles_are_used_only_when_named(
     tmp_path: Path, role: str, tags: dict[str, object]
 ) -> None:
-    number = add(tmp_path, "other", **tags)
+    number = add_series(tmp_path, "other", **tags)
     (info,) = find_series(tmp_path).series
     assert (info.role, info.usable) == (role, True)
     with pytest.raises(NoSeriesFound, match=f"another kind are here .{role}.*only when named"):
         read_scan(tmp_path)
     assert read_scan(tmp_path, number).hu.shape == (10, 6, 5)
-    good = add(tmp_path, "good", SeriesDescription="Thorax insp")
+    good = add_series(tmp_path, "good", SeriesDescription="Thorax insp")
     assert chosen(tmp_path)[0] == good
 
 
 def test_expanded_is_not_expiration(tmp_path: Path) -> None:
-    add(tmp_path, "a", SeriesDescription="Experimental insp/exp")
+    add_series(tmp_path, "a", SeriesDescription="Experimental insp/exp")
     assert find_series(tmp_path).series[0].role == "inspiration"
 
 
@@ -220,8 +209,8 @@ def test_expanded_is_not_expiration(tmp_path: Path) -> None:
 def test_several_visits_are_refused_with_the_list(
     tmp_path: Path, second: dict[str, object], said: str
 ) -> None:
-    one = add(tmp_path, "a")
-    two = add(tmp_path, "b", **second)  # type: ignore[arg-type]
+    one = add_series(tmp_path, "a")
+    two = add_series(tmp_path, "b", **second)  # type: ignore[arg-type]
     with pytest.raises(SeveralVisits, match=said) as error:
         read_scan(tmp_path)
     assert f"--series {one}" in str(error.value)
@@ -230,22 +219,22 @@ def test_several_visits_are_refused_with_the_list(
 
 
 def test_visits_that_cannot_be_used_do_not_count(tmp_path: Path) -> None:
-    one = add(tmp_path, "a")
-    add(tmp_path, "b", study="later", RescaleType="US")
+    one = add_series(tmp_path, "a")
+    add_series(tmp_path, "b", study="later", RescaleType="US")
     assert chosen(tmp_path)[0] == one
 
 
 def test_a_wrong_number_gets_the_right_ones(tmp_path: Path) -> None:
-    number = add(tmp_path, "a")
+    number = add_series(tmp_path, "a")
     with pytest.raises(NoSeriesFound, match=f"usable are: {number}") as error:
         read_scan(tmp_path, "1.2.3")
     assert error.value.code == "no_such_series"
 
 
 def test_naming_what_cannot_be_measured_says_why(tmp_path: Path) -> None:
-    add(tmp_path, "good")
-    units = add(tmp_path, "units", RescaleType="US")
-    scout = add(tmp_path, "scout", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    add_series(tmp_path, "good")
+    units = add_series(tmp_path, "units", RescaleType="US")
+    scout = add_series(tmp_path, "scout", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     with pytest.raises(NotHounsfield, match="named cannot be measured: RescaleType is US"):
         read_scan(tmp_path, units)
     with pytest.raises(NotChestCT, match=r"no chest CT series: a localizer \(scout view\)"):
@@ -253,8 +242,8 @@ def test_naming_what_cannot_be_measured_says_why(tmp_path: Path) -> None:
 
 
 def test_several_reasons_are_all_said(tmp_path: Path) -> None:
-    add(tmp_path, "a", RescaleType="US")
-    add(tmp_path, "b", PixelSpacing=None)
+    add_series(tmp_path, "a", RescaleType="US")
+    add_series(tmp_path, "b", PixelSpacing=None)
     with pytest.raises(
         NoSeriesFound,
         match=r"RescaleType is US.*nothing says where they lie|"
@@ -289,14 +278,16 @@ def test_dates(
     source: str | None,
     codes: list[str],
 ) -> None:
-    add(tmp_path, "a", HU, **tags)
+    add_series(tmp_path, "a", HU, **tags)
     scan = read_scan(tmp_path)
     assert (scan.acquisition.acquisition_date, scan.acquisition.date_source) == (date, source)
     assert [n.code for n in scan.notices] == codes
 
 
 def test_acquisition_and_identifiers(tmp_path: Path) -> None:
-    number = add(tmp_path, "a", HU, ConvolutionKernel=["Br40d", "3"], ContrastBolusAgent="NONE")
+    number = add_series(
+        tmp_path, "a", HU, ConvolutionKernel=["Br40d", "3"], ContrastBolusAgent="NONE"
+    )
     scan = read_scan(tmp_path)
     a = scan.acquisition
     assert (a.manufacturer, a.kernel, a.kernel_class) == ("SIEMENS", "Br40d", "medium")
@@ -309,7 +300,7 @@ def test_acquisition_and_identifiers(tmp_path: Path) -> None:
 
 
 def test_finding_reports_progress(tmp_path: Path) -> None:
-    add(tmp_path, "a", HU)
+    add_series(tmp_path, "a", HU)
     seen: list[tuple[int, int]] = []
     find_series(tmp_path, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(k, 7) for k in range(1, 8)]

@@ -364,3 +364,16 @@ def _apply(dataset: Dataset, tags: Mapping[str, Any]) -> None:
             setattr(dataset, keyword, value)
         elif keyword in dataset:
             delattr(dataset, keyword)
+
+
+def add_series(
+    folder: Path, name: str, hu: np.ndarray | None = None, study: str = "s", **tags: object
+) -> str:
+    """Write a series, 25 mm tall unless ``hu`` is given, and return its UID."""
+    thickness = float(tags.get("SliceThickness", 2.5))  # type: ignore[arg-type]
+    hu = phantom((round(25 / thickness), 6, 5)) if hu is None else hu
+    patient = str(tags.pop("PatientID", "p"))
+    spacing = (thickness, 0.7, 0.8)
+    store = Store(patient=patient, study=study, series=name, tags=tags, spacing=spacing)
+    write_series(folder / name, hu, store)
+    return uid(patient, study, name)
