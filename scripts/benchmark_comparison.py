@@ -22,6 +22,8 @@ from pathlib import Path
 
 import comparison_engines
 import comparison_persons
+import comparison_slices
+import comparison_speed
 import comparison_tables
 import numpy as np
 from benchmark_main_job import REPOSITORY, data_folder
@@ -46,7 +48,7 @@ from ctlung.simulation.followup import FATES, Fate
 from ctlung.simulation.insertion import LesionPlan
 from ctlung.two_scans import align
 
-PARTS = ("registration", "null", "changes", "points", "phases", "persons")
+PARTS = ("registration", "null", "changes", "points", "phases", "persons", "slices", "speed")
 TABLE = REPOSITORY / "docs" / "benchmarks" / "comparison.md"
 FINE = ("lidc-idri-0001", "ricord-1a-001012")
 """Hosts of four times the pixels: they take three to four times as long and get fewer pairs."""
@@ -82,7 +84,11 @@ def main() -> None:
         _phases(recorder)
     if "persons" in chosen.parts:
         comparison_persons.measure(recorder)
-    if set(chosen.parts) - {"phases", "persons"}:
+    if "slices" in chosen.parts:
+        comparison_slices.run(recorder)
+    if "speed" in chosen.parts:
+        comparison_speed.run(recorder)
+    if set(chosen.parts) - {"phases", "persons", "slices", "speed"}:
         for name in (h for h in HOSTS if not chosen.cases or h in chosen.cases):
             host = Host.load(name)
             if "registration" in chosen.parts:

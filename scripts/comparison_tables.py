@@ -37,6 +37,8 @@ def page() -> list[str]:
         *_changes(),
         *_phases(),
         *_persons(),
+        *_slices(),
+        *_speed(),
     ]
 
 
@@ -227,3 +229,56 @@ def _persons() -> list[str]:
         rows,
         _table(("who", "pairs", "too little bone", "least", "median", "most"), body),
     )
+
+
+def _slices() -> list[str]:
+    rows = rows_of("slices")
+    area, number = ("lesion_area_max_cm2", 1), ("ct_number_lesion_hu", 0)
+    body = [
+        [
+            r["case"],
+            _visits(r, *area),
+            _slice_change(r, *area),
+            _visits(r, *number),
+            _slice_change(r, *number),
+            ", ".join(r["codes"]),
+        ]
+        for r in rows
+    ]
+    head = ("patient", "area, cm2", "change", "CT number, HU", "change", "notices of the pair")
+    return _titled("Single slices of ten patients at two dates", rows, _table(head, body))
+
+
+def _visits(row: Row, measure: str, digits: int) -> str:
+    words = []
+    for visit in row["visits"]:
+        value = visit.get(measure)
+        known = "–" if value is None else f"{value:.{digits}f}"
+        words.append(f"refused (`{visit['refused']}`)" if "refused" in visit else known)
+    return " → ".join(words)
+
+
+def _slice_change(row: Row, measure: str, digits: int) -> str:
+    if "refused" in row:
+        return f"refused (`{row['refused']}`)"
+    change = row["changes"].get(measure)
+    if change is None:
+        return "–"
+    if change["delta"] is None:
+        return f"withheld (`{change['reason']}`)"
+    low, high = (
+        "?" if change[end] is None else f"{change[end]:+.{digits}f}" for end in ("low", "high")
+    )
+    claimed = ", claimed" if change["claimed"] else ""
+    return f"{change['delta']:+.{digits}f} [{low}, {high}]{claimed}"
+
+
+def _speed() -> list[str]:
+    rows = rows_of("speed-compare")
+    body = [
+        [r["what"], str(r["goal_s"]), f"{r['wall_s']:.0f}", f"{r['cpu_s']:.0f}",
+         f"{r['peak_mb'] / 1000:.1f}"]
+        for r in sorted(rows, key=lambda r: r["goal_s"])
+    ]  # fmt: skip
+    head = ("`ctlung compare` from", "goal, s", "wall s", "CPU s", "peak GB")
+    return _titled("Two scans of 300 slices of 512 x 512, two threads", rows, _table(head, body))

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from segmentation_rows import Recorder
 
+    from ctlung import Scan
+
 SLICES = (100, 300, 600)
 PIXELS = 512
 THREADS = (1, 2)
@@ -166,8 +168,10 @@ def launch(command: list[str]) -> None:
     )
 
 
-def write_scan(folder: Path, slices: int) -> None:
-    """A T scan resampled to ``slices`` slices of 512 x 512: DICOM and a plain array."""
+def write_scan(
+    folder: Path, slices: int, scan: Scan | None = None, study_date: str = "20200101"
+) -> None:
+    """A scan (a T scan) resampled to ``slices`` slices of 512 x 512: DICOM and a plain array."""
     import numpy as np
     from segmentation_cases import path_of
 
@@ -176,7 +180,8 @@ def write_scan(folder: Path, slices: int) -> None:
     from ctlung.working_grid import linear
     from ctlung.writing.dicom import CTHeader, write_ct_series
 
-    scan = ctlung.read_scan(path_of(SOURCE))
+    if scan is None:
+        scan = ctlung.read_scan(path_of(SOURCE))
     shape = scan.geometry.shape
     steps = [(n - 1) / (m - 1) for n, m in zip(shape, (slices, PIXELS, PIXELS), strict=True)]
     hu = linear(np.asarray(scan.hu), 0, np.arange(slices) * steps[0])
@@ -187,7 +192,7 @@ def write_scan(folder: Path, slices: int) -> None:
     matrix = scan.geometry.matrix.copy()
     matrix[:, :3] *= steps
     geometry = Geometry.from_affine(planes.shape, matrix)
-    header = CTHeader(seed=f"cost-{slices}", study_date="20200101")
+    header = CTHeader(seed=f"cost-{slices}", study_date=study_date)
     write_ct_series(planes, geometry, folder / "dicom", header)
     np.save(folder / "scan.npy", planes)
     (folder / "affine.json").write_text(json.dumps(matrix.tolist()), encoding="utf-8")
