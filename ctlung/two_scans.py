@@ -12,6 +12,7 @@ from ctlung.alignment import Alignment
 from ctlung.api import Progress, segment
 from ctlung.change_records import Comparison
 from ctlung.comparison.compare import compare_reports, unaligned, with_voxels
+from ctlung.comparison.pair import FEWEST_SLICES
 from ctlung.comparison.person import with_bones
 from ctlung.errors import ModelError
 from ctlung.identity import Key
@@ -23,7 +24,7 @@ from ctlung.reading.scan import read_chosen
 from ctlung.reading.series import find_series
 from ctlung.records import ScanReport, ScanResult
 from ctlung.registration.bones import bone_match
-from ctlung.registration.register import FEWEST_SLICES, register
+from ctlung.registration.register import register
 from ctlung.settings import Settings
 from ctlung.uncertainty import with_intervals
 from ctlung.volume import Anatomy, Scan

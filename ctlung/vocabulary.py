@@ -207,6 +207,7 @@ PAIR_NOTICES: Final = MappingProxyType(
         "kvp_pair": "the scans have different tube voltage",
         "position_pair": "the patient lay differently",
         "method_pair": "the scans were not measured in the same way",
+        "few_slices_pair": "a scan has too few slices to tell whether both show the same lung",
         "registration": "the scans could not be laid on one another well enough",
     }
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -99,7 +99,7 @@ def changes(
     (:func:`breath_effect`). It knows nothing of a second scan of an unchanged patient, which the
     floor stands for.
     ``within_noise`` is true where the change is not above the floor; ``claimed`` where it is above
-    and its interval leaves 0 out.
+    and its interval leaves 0 out; ``None`` where a scan has too few slices to show the same lung.
 
     Args:
         baseline: the earlier report.
@@ -114,6 +114,7 @@ def changes(
         {(u.region, u.measure): u for u in report.uncertainty} for report in (baseline, followup)
     )
     taken = [n for n in notices if n.effect == "null"]
+    elsewhere = any(n.code == "few_slices_pair" for n in notices)
     found = []
     for m in baseline.measurements:
         other = later.get((m.region, m.measure))
@@ -121,7 +122,8 @@ def changes(
             ratio = _inflation(baseline, followup, m.region)
             at = (m.region, m.measure)
             sure = (first[at], second[at]) if at in first and at in second else None
-            found.append(_change(_Pair(m, other, sure), taken, days, ratio))
+            change = _change(_Pair(m, other, sure), taken, days, ratio)
+            found.append(replace(change, claimed=None) if elsewhere else change)
     return tuple(found)
 
 

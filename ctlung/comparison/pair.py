@@ -24,6 +24,8 @@ HU_MEASURES = (
 )
 """Averages of CT numbers and masses; with ``tails`` and ``bands`` all that contrast moves."""
 
+FEWEST_SLICES = 5
+"""With fewer, two scans need not show the same lung, and cannot be laid on one another."""
 _NONE = "none"
 
 
@@ -58,6 +60,7 @@ def check_pair(
         *_contrast(baseline, followup),
         *_maker(b, f),
         *_position(b, f),
+        *_slices(baseline, followup),
         *_method(baseline, followup),
     )
 
@@ -265,6 +268,25 @@ def _lying(position: str) -> str | None:
     """DICOM's patient position as a word; ``None`` where it says nothing."""
     words = {"S": "supine", "P": "prone", "DR": "on the right side", "DL": "on the left side"}
     return words.get(position[2:].upper()) if len(position) in (3, 4) else None
+
+
+def _slices(baseline: ScanReport, followup: ScanReport) -> tuple[Notice, ...]:
+    mine, theirs = (report.provenance.shape[0] for report in (baseline, followup))
+    if min(mine, theirs) >= FEWEST_SLICES or min(mine, theirs) == 0:
+        return ()
+    return (
+        Notice(
+            "few_slices_pair",
+            "warn",
+            f"The scans have {mine} and {theirs} slices: whether both show the same part of the "
+            "lungs is not known, so a difference between them may be one of place. No change is "
+            "claimed.",
+            mine,
+            theirs,
+            "slices",
+            affects=("all",),
+        ),
+    )
 
 
 def _method(baseline: ScanReport, followup: ScanReport) -> tuple[Notice, ...]:

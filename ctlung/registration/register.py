@@ -24,7 +24,6 @@ LEVELS: tuple[tuple[float, Level], ...] = (
 BACKWARD_LEVELS = 2
 """The way back is found anew on so many levels: what the two ways disagree on is not known."""
 LEAST_LUNG_ML = 50.0
-FEWEST_SLICES = 5
 
 Progress = Callable[[str, float], None]
 Visit = tuple[Scan, LabelMap, LabelMap]

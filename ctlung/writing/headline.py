@@ -189,7 +189,8 @@ def _verdict(change: Change) -> str:
     if change.within_noise:
         return "within noise (provisional)"
     if change.claimed is None:
-        return "above the floor; no interval"
+        why = "no interval" if change.low is None else "perhaps of another place in the lung"
+        return f"above the floor; {why}"
     return "more than noise" if change.claimed else "above the floor, but the interval holds 0"
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from ctlung.comparison.change import changes
 from ctlung.comparison.pair import check_pair, days_between
 from ctlung.notices import Notice
-from ctlung.records import Measurement, Provenance, ScanReport
+from ctlung.records import Measurement, Provenance, ScanReport, Uncertainty
 from ctlung.settings import Settings
 from ctlung.vocabulary import PAIR_NOTICES, expand
 
@@ -192,3 +193,21 @@ def test_limits_are_settings() -> None:
     loose = Settings(inspiration_pair_warn_percent=50.0, interval_warn_days=400)
     other = _report(5100, acquisition_date="20200901")
     assert _check(other, settings=loose) == {}
+
+
+def test_a_slice_or_two_may_show_other_lung_so_nothing_is_claimed() -> None:
+    def few(slices: int, report: ScanReport = BASE) -> ScanReport:
+        provenance = replace(report.provenance, shape=(slices, 512, 512))
+        return replace(report, provenance=provenance)
+
+    later = _report(acquisition_date="20200310")
+    assert _check(few(300, later), few(5)) == {}
+    notice = _check(few(1, later), few(300))["few_slices_pair"]
+    assert (notice.effect, notice.measured, notice.limit) == ("warn", 300, 1)
+    sure = Uncertainty("lung_volume_ml", "lungs", 3900, 4100, 1.0, *[(1.0, 1.0)] * 4)
+    for slices, claimed in ((5, True), (4, None)):
+        a, b = few(slices), few(slices, _report(3000.0, acquisition_date="20200310"))
+        pair = [replace(r, uncertainty=(sure,)) for r in (a, b)]
+        (change,) = changes(*pair, check_pair(*pair))
+        assert change.claimed is claimed
+        assert change.delta == -1000.0
