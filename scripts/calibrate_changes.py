@@ -6,7 +6,8 @@
 Each host is measured twice over, end to end: lesions of the training family, each with a fate of
 its own, another breath, noise and kernel. A factor is the smallest by which the unstretched
 interval of a change must be stretched to hold the true change in 90 % of the pairs (split
-conformal: rank ceil(0.90 (n + 1)); of 29 pairs a higher share would be the worst of all). Hosts
+conformal: rank ceil(0.90 (n + 1)); of some 30 pairs a higher share would be the worst of all).
+Hosts
 are the LCTSC patients, whose lungs are found by the weights of the fold that left them out; what
 the lesion network finds in them as they are counts neither way. Rows are kept in benchmark_output.
 """
@@ -16,15 +17,28 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from benchmark_main_job import REPOSITORY
-from comparison_pairs import JUDGED, Host, Plan, draw_protocols, judge_pair, make_pair, measured
+from comparison_pairs import (
+    JUDGED,
+    REGION,
+    Host,
+    Plan,
+    draw_protocols,
+    judge_pair,
+    judged_again,
+    make_pair,
+    measured,
+)
 from segmentation_cases import TRAINED_ON, Segmenters
 from segmentation_rows import Recorder, Row, rows_of
 
+from ctlung.comparison.change import CHANGED, FACTORS
 from ctlung.simulation import family_train
 from ctlung.simulation.followup import Fate
 
@@ -48,38 +62,70 @@ def plan_of(host: int, draw: int) -> Plan:
     return Plan(tuple(lesions), tuple(fates), lift, draw_protocols(rng), seed)
 
 
-def factors(rows: list[Row]) -> dict[str, dict[str, float]]:
-    """Factor and number of pairs by measure; the part that breath opens is not stretched.
+def factors(rows: list[Row]) -> dict[str, dict[str, Any]]:
+    """Factor by measure, and which share of a change is not known; pairs behind each.
 
-    In the baseline's area towards 0 and away from it apart (``WATERED_DOWN``).
+    The part that breath opens is neither stretched nor counted. ``factor`` is that of all pairs
+    were nothing added for the change itself; ``unchanged`` that of pairs without a change.
+    ``towards_0`` and ``away_from_0`` are the shares (``CHANGED``) that pairs with a change need
+    beside the present factor; in the baseline's area they are factors (``WATERED_DOWN``).
     """
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name in JUDGED:
-        arms: dict[str, list[float]] = {"": [], "_towards_0": [], "_away_from_0": []}
-        for row in rows:
-            one = row["measures"][name]
-            if one["low"] is None or one["truth"] is None:
+        cases = [c for c in (_case(row, name) for row in rows) if c is not None]
+        whole = [max(c.near_miss, c.far_miss) / c.size for c in cases]
+        quiet = [r for r, c in zip(whole, cases, strict=True) if not c.changed]
+        figures: dict[str, Any] = {"pairs": len(cases), "factor": _rank(whole)}
+        figures["unchanged"] = _rank(quiet)
+        for arm in ("near_miss", "far_miss"):
+            word = {"near_miss": "towards_0", "far_miss": "away_from_0"}[arm]
+            if name == REGION:
+                figures[word] = _rank([getattr(c, arm) / c.size for c in cases])
                 continue
-            delta, breath = one["delta"], one["breath"] or 0.0
-            near = delta > 0 if name == JUDGED[-1] else True
-            reach = (
-                delta - max(0.0, breath) - one["low"]
-                if near
-                else one["high"] + min(0.0, breath) - delta
-            ) / one["factor"]
-            below = max(0.0, delta - max(0.0, breath) - one["truth"]) / max(reach, 1e-9)
-            above = max(0.0, one["truth"] - delta + min(0.0, breath)) / max(reach, 1e-9)
-            if name == JUDGED[-1]:
-                arms["_towards_0"].append(below if delta > 0 else above)
-                arms["_away_from_0"].append(above if delta > 0 else below)
-            else:
-                arms[""].append(max(below, above))
-        for arm, ratios in arms.items():
-            n = len(ratios)
-            if n:
-                rank = min(n, math.ceil(COVER * (n + 1)))
-                found[name + arm] = {"factor": round(sorted(ratios)[rank - 1], 2), "pairs": n}
+            shares = []
+            for c in cases:
+                if c.changed and c.delta:
+                    left = getattr(c, arm) ** 2 - (FACTORS.get(name, 1.0) * c.size) ** 2
+                    shares.append(math.sqrt(max(0.0, left)) / abs(c.delta))
+            figures[word] = _rank(shares)
+        found[name] = figures
     return found
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A change, what movements move it by, and how far the truth lies towards 0 and beyond."""
+
+    changed: bool
+    delta: float
+    size: float
+    near_miss: float
+    far_miss: float
+
+
+def _case(row: Row, name: str) -> _Case | None:
+    one = judged_again(row)["measures"][name]
+    if one["low"] is None or one["truth"] is None:
+        return None
+    delta, breath = one["delta"], one["breath"] or 0.0
+    below = max(0.0, delta - max(0.0, breath) - one["truth"])
+    above = max(0.0, one["truth"] - delta - max(0.0, -breath))
+    near = delta - one["low"] - max(0.0, breath)
+    if delta <= 0:
+        below, above = above, below
+        near = one["high"] - delta - max(0.0, -breath)
+    share = CHANGED.get(name, (0.0, 0.0))[0]
+    size = one["size"] if name == REGION else None
+    if size is None:
+        size = math.sqrt(max(0.0, near**2 - (share * delta) ** 2)) / FACTORS.get(name, 1.0)
+    return _Case(bool(row["draw"] % 2), delta, max(size, 1e-9), below, above)
+
+
+def _rank(ratios: list[float]) -> float | None:
+    n = len(ratios)
+    if not n:
+        return None
+    return round(sorted(ratios)[min(n, math.ceil(COVER * (n + 1))) - 1], 2)
 
 
 def one_pair(draw: int, host: Host, segmenters: Segmenters) -> Row:

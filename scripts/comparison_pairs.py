@@ -23,11 +23,14 @@ from segmentation_scores import BoolArray, LabelArray
 import ctlung
 from ctlung import Anatomy, LabelMap, Scan, ScanResult
 from ctlung.alignment import Alignment
-from ctlung.comparison.change import FACTORS
+from ctlung.comparison.change import FACTORS, changes
+from ctlung.comparison.voxelwise import region_interval
 from ctlung.geometry import Geometry
 from ctlung.lesions.finder import Located
 from ctlung.measurement.headline_values import headline_values
 from ctlung.morphology import grow
+from ctlung.notices import Notice
+from ctlung.records import Measurement, Uncertainty
 from ctlung.settings import Settings
 from ctlung.simulation.breathing import Breath, breathe
 from ctlung.simulation.followup import Fate, Insert, Pair, Visit, simulate_pair
@@ -47,6 +50,7 @@ JUDGED = (
     "ct_number_lesion_hu",
     "ct_number_baseline_region_hu",
 )
+REGION = JUDGED[-1]
 KINDS = ("resolved", "persistent", "new", "worsened", "improved")
 NEAR_PLEURA_MM = 10.0
 OWN_MM = 5.0
@@ -240,6 +244,7 @@ def judge_pair(
         }
     found = comparison.voxelwise
     assert found is not None
+    rows[REGION]["size"] = size_of(rows[REGION])
     truth_ml = true_amounts(pair, baseline.scan)
     amounts = {}
     for kind in KINDS if found.transitions else ():
@@ -247,6 +252,8 @@ def judge_pair(
         amounts[kind] = {"ml": ml, "uncertain_ml": unsure, "truth_ml": truth_ml[kind]}
     return {
         "measures": rows,
+        "reports": [_kept(report) for report in (comparison.baseline, comparison.followup)],
+        "withheld": [vars(n) for n in comparison.notices if n.effect == "null"],
         "amounts": amounts,
         "index": found.restoration.index,
         "reason": found.reason,
@@ -257,6 +264,54 @@ def judge_pair(
         "compare_s": round(seconds, 1),
         "true_masks": true_masks,
     }
+
+
+def size_of(row: Row) -> float | None:
+    """What movements move the change in the baseline's area by, from its interval (HU)."""
+    if row["delta"] is None:
+        return None
+    delta, breath = row["delta"], row["breath"] or 0.0
+    if delta > 0:
+        reach = delta - row["low"] - max(0.0, breath)
+    else:
+        reach = row["high"] - delta - max(0.0, -breath)
+    return float(reach / FACTORS[REGION])
+
+
+def _kept(report: ctlung.ScanReport) -> Row:
+    """What a report says of both lungs, as far as changes need it."""
+    return {
+        "measurements": [
+            vars(m) for m in report.measurements if m.region == "lungs" and m.measure in JUDGED
+        ],
+        "uncertainty": [vars(u) for u in report.uncertainty if u.region == "lungs"],
+    }
+
+
+def judged_again(row: Row) -> Row:
+    """The row with its intervals and claims made anew by the present code."""
+    reports = [
+        ctlung.ScanReport(
+            tuple(Measurement(**m) for m in kept["measurements"]),
+            uncertainty=tuple(Uncertainty(**u) for u in kept["uncertainty"]),
+        )
+        for kept in row["reports"]
+    ]
+    notices = [Notice(**n) for n in row["withheld"]]
+    found = {c.measure: c for c in changes(reports[0], reports[1], notices)}
+    measures = {}
+    for name, old in row["measures"].items():
+        if name in found:
+            c = found[name]
+            new = {"low": c.low, "high": c.high, "claimed": c.claimed, "breath": c.breath}
+        elif old["delta"] is not None:
+            low, high = region_interval(old["delta"], old["size"], old["breath"])
+            above = abs(old["delta"]) > old["floor"]
+            new = {"low": low, "high": high, "claimed": above and not low <= 0.0 <= high}
+        else:
+            new = {}
+        measures[name] = {**old, **new}
+    return {**row, "measures": measures}
 
 
 def true_result(visit: Visit, scan: Scan) -> ScanResult:
@@ -274,18 +329,18 @@ def true_changes(pair: Pair, scan: Scan) -> dict[str, float | None]:
         lesions = LabelMap(visit.lesions.astype(np.uint8), scan.geometry, LESION_LABELS)
         lungs = lung_map(visit.lungs, scan)
         values.append(headline_values(replace(scan, hu=hu), lungs, lesions, Settings()))
-    changes: dict[str, float | None] = {}
+    changed: dict[str, float | None] = {}
     for name in JUDGED[:-1]:
         b, f = (v.get((name, "lungs")) for v in values)
-        changes[name] = None if b is None or f is None else f - b
+        changed[name] = None if b is None or f is None else f - b
     before = pair.baseline.lesions > 0
     after = (pair.carried > 0) & (pair.followup.lungs > 0)
-    changes[JUDGED[-1]] = (
+    changed[REGION] = (
         float(pair.followup.hu[after].mean() - pair.baseline.hu[before].mean())
         if before.any() and after.any()
         else None
     )
-    return changes
+    return changed
 
 
 def true_amounts(pair: Pair, scan: Scan) -> dict[str, float]:

@@ -69,6 +69,18 @@ FACTORS: Final = MappingProxyType(
 training family (scripts/calibrate_changes.py), for lungs 1, which is more than they needed. Area,
 ground-glass and consolidation have that of the lesions' volume. In the baseline's area it is the
 factor towards 0; away from 0 it is ``WATERED_DOWN``."""
+CHANGED: Final = MappingProxyType(
+    {
+        "lesion_percent": (0.3, 0.5),
+        "lesion_volume_ml": (0.3, 0.5),
+        "ground_glass_volume_ml": (0.3, 0.5),
+        "consolidation_volume_ml": (0.3, 0.5),
+        "lesion_area_max_cm2": (0.3, 0.5),
+        "lesion_mass_percent": (0.3, 0.5),
+    }
+)
+"""Which share of a change is not known, towards 0 and away from it: what came or went was found in
+one scan only, so that what the finder makes of it does not cancel."""
 WATERED_DOWN = 3.2
 """A region that holds what was no lesion waters a change down: the truth lies further from 0 than
 what was measured much more often than nearer to it (the same pairs)."""
@@ -94,7 +106,8 @@ def changes(
     A change is withheld, with its reason, where either number is, and where a notice of the pair
     says so. The interval of a change is made of what moves both scans' numbers
     (:class:`~ctlung.records.Uncertainty`): a border drawn too wide is drawn too wide in both, so
-    only the difference of the movements counts, and 0.3 of each; noise counts in full. It opens
+    only the difference of the movements counts, and 0.3 of each; noise counts in full, and so does
+    a share of the change itself, for what came or went was found once only. It opens
     on the side on which a difference in breath alone may have moved the measure
     (:func:`breath_effect`). It knows nothing of a second scan of an unchanged patient, which the
     floor stands for.
@@ -140,15 +153,14 @@ def _inflation(baseline: ScanReport, followup: ScanReport, region: str) -> float
 def breath_effect(measure: str, baseline: float, followup: float, ratio: float) -> float | None:
     """What breathing alone may have done to a measure, were the lungs inflated evenly.
 
-    Lesions in ml grow and shrink with the lungs, as far as they are soft; CT numbers of lesions
-    move against them, those below -300 HU fully and blood-dense ones not at all. Shares of mass
-    do not move. Volumes, percentages and densities of whole lungs do, and are meant to tell.
+    Lesions in ml grow and shrink with the lungs; CT numbers of lesions move against them, their
+    mass kept. That is the most that can be: consolidated lung hardly takes part. Shares of mass do
+    not move. Volumes, percentages and densities of whole lungs do, and are meant to tell.
     """
     if measure in ("lesion_volume_ml", "ground_glass_volume_ml", "consolidation_volume_ml"):
         return baseline * (ratio - 1.0)
     if measure in ("ct_number_lesion_hu", "ct_number_lesion_median_hu"):
-        soft = min(1.0, max(0.0, -followup / 300.0))
-        return soft * (followup + 1000.0) * (1.0 - ratio)
+        return (followup + 1000.0) * (1.0 - ratio)
     return None
 
 
@@ -214,7 +226,9 @@ def _interval(pair: _Pair, delta: float) -> tuple[float | None, float | None]:
         squares += max(abs(y - x) for x, y in zip(mine, theirs, strict=True)) ** 2
         squares += APART**2 * (max(mine) ** 2 + max(theirs) ** 2)
     reach = FACTORS.get(pair.baseline.measure, 1.0) * math.sqrt(squares)
-    return delta - reach, delta + reach
+    shares = CHANGED.get(pair.baseline.measure, (0.0, 0.0))
+    near, far = (math.hypot(reach, share * delta) for share in shares)
+    return (delta - near, delta + far) if delta > 0 else (delta - far, delta + near)
 
 
 def _percent(measure: str, baseline: float, delta: float) -> float | None:

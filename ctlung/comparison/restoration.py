@@ -35,8 +35,8 @@ def at_the_baselines_breath(
 ) -> float | None:
     """Mean HU that a region would have, were it inflated as at baseline.
 
-    Air is pressed out or let in as the alignment says: density times the change of volume, fully
-    below -300 HU, not at all in lung as dense as blood, which holds no air.
+    Air is pressed out or let in as the alignment says: density times the change of volume. That is
+    the most that can be: lung without air hardly takes part.
 
     Args:
         result: the follow-up.
@@ -48,8 +48,7 @@ def at_the_baselines_breath(
     hu, volume = result.scan.hu[where].astype(np.float64), back[where].astype(np.float64)
     if len(hu) < 20:
         return None
-    soft = np.clip(-hu / 300.0, 0.0, 1.0)
-    then = hu + soft * (1.0 / volume - 1.0) * (hu + 1000.0)
+    then = (hu + 1000.0) / volume - 1000.0
     weights = result.scan.geometry.voxel_volumes_ml[planes] * volume
     return float(np.average(then, weights=weights))
 

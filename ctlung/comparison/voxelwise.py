@@ -186,13 +186,8 @@ def _hu_change(
         _edge(baseline, region, delta),
         _slip(baseline, alignment, region, after),
     ]
-    size = float(np.linalg.norm(spread))
-    near, far = FACTORS[measure] * size, WATERED_DOWN * size
     breath = after - even
-    ends = delta - (near if delta > 0 else far), delta + (near if delta < 0 else far)
-    low, high = with_breath(ends, breath)
-    assert low is not None
-    assert high is not None
+    low, high = region_interval(delta, float(np.linalg.norm(spread)), breath)
     floor = FLOORS[measure](before, after)
     within = abs(delta) <= floor
     return Change(
@@ -208,6 +203,16 @@ def _hu_change(
         claimed=not within and not low <= 0.0 <= high,
         breath=breath,
     )
+
+
+def region_interval(delta: float, size: float, breath: float) -> tuple[float, float]:
+    """The interval of a change in the baseline's area that movements move by ``size`` HU."""
+    near, far = FACTORS["ct_number_baseline_region_hu"] * size, WATERED_DOWN * size
+    ends = delta - (near if delta > 0 else far), delta + (near if delta < 0 else far)
+    low, high = with_breath(ends, breath)
+    assert low is not None
+    assert high is not None
+    return low, high
 
 
 def _edge(baseline: ScanResult, region: _Carried, delta: float) -> float:
