@@ -14,6 +14,7 @@
     │   ├── WeightsMissing
     │   └── WeightsAltered
     ├── NotComparable            two scans that no comparison can join
+    ├── ManifestError            a trial's list of scans contradicts itself
     └── OutputError              results could not be written
 
 A programmer's wrong argument stays ``ValueError`` or ``TypeError``.
@@ -112,6 +113,12 @@ class NotComparable(CtlungError):
     """Two scans cannot be compared."""
 
     default_code = "not_comparable"
+
+
+class ManifestError(CtlungError):
+    """A trial's list of scans cannot be read or contradicts itself."""
+
+    default_code = "manifest"
 
 
 class OutputError(CtlungError):

@@ -38,7 +38,7 @@ from comparison_pairs import (
 from segmentation_cases import TRAINED_ON, Segmenters
 from segmentation_rows import Recorder, Row, rows_of
 
-from ctlung.comparison.change import CHANGED, FACTORS
+from ctlung.comparison.change import FACTORS
 from ctlung.simulation import family_train
 from ctlung.simulation.followup import Fate
 
@@ -114,10 +114,9 @@ def _case(row: Row, name: str) -> _Case | None:
     if delta <= 0:
         below, above = above, below
         near = one["high"] - delta - max(0.0, -breath)
-    share = CHANGED.get(name, (0.0, 0.0))[0]
     size = one["size"] if name == REGION else None
     if size is None:
-        size = math.sqrt(max(0.0, near**2 - (share * delta) ** 2)) / FACTORS.get(name, 1.0)
+        size = near / FACTORS.get(name, 1.0)
     return _Case(bool(row["draw"] % 2), delta, max(size, 1e-9), below, above)
 
 

@@ -1,0 +1,1 @@
+"""A whole trial: manifest, batch, results table, cohort."""
