@@ -5,7 +5,7 @@ import math
 import pytest
 
 from ctlung.change_records import Change
-from ctlung.comparison.change import APART, FACTORS, FLOORS, changes
+from ctlung.comparison.change import APART, CHANGED, FACTORS, FLOORS, changes
 from ctlung.notices import Notice
 from ctlung.records import Measurement, ScanReport, Uncertainty
 from ctlung.vocabulary import MEASURES, PAIR_MEASURES
@@ -63,12 +63,25 @@ def test_what_both_scans_have_in_common_does_not_widen_the_interval() -> None:
     change = _one("lesion_volume_ml", 100.0, 60.0, ((20.0, 3.0), (8.0, 4.0)))
     apart = 12.0**2 + APART**2 * (20.0**2 + 8.0**2) + 3.0**2 + 4.0**2
     reach = FACTORS["lesion_volume_ml"] * math.sqrt(apart)
-    assert change.low == pytest.approx(-40.0 - reach)
+    assert change.low == pytest.approx(
+        -40.0 - math.hypot(reach, CHANGED["lesion_volume_ml"] * 40.0)
+    )
     assert change.high == pytest.approx(-40.0 + reach)
     common = _one("lesion_volume_ml", 100.0, 60.0, ((20.0, 3.0), (20.0, 4.0)))
     assert common.high is not None
     assert change.high is not None
     assert common.high < change.high
+
+
+def test_a_change_may_be_larger_than_seen_whichever_way_it_goes() -> None:
+    up, down, none = (
+        _one("lesion_volume_ml", 100.0, f, ((20.0, 3.0), (20.0, 3.0))) for f in (150, 50, 100)
+    )
+    assert up.high is not None
+    assert up.low is not None
+    assert (up.low, up.high) == (pytest.approx(-(down.high or 0)), pytest.approx(-(down.low or 0)))
+    assert up.high - 50.0 > 50.0 - up.low
+    assert none.high == -(none.low or 0)
 
 
 def test_the_interval_opens_where_it_may_be_breath() -> None:
