@@ -9,11 +9,18 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from ctlung.trial.exact_ranks import (
+    last_in_tail,
+    rank_sum_shares,
+    sign_p,
+    signed_rank_shares,
+    split_p,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +94,7 @@ def signed_rank(delta: ArrayLike) -> Test:
     if len(d) <= MOST_EXACT:
         ranks = stats.rankdata(np.abs(d))
         positive, negative = float(ranks[d > 0].sum()), float(ranks[d < 0].sum())
-        return Test(name, min(positive, negative), _sign_p(ranks[d != 0], positive), True)
+        return Test(name, min(positive, negative), sign_p(ranks[d != 0], positive), True)
     found = stats.wilcoxon(d, zero_method="pratt", method="auto")
     return Test(name, float(found.statistic), float(found.pvalue))
 
@@ -105,7 +112,7 @@ def pseudo_median(delta: ArrayLike) -> Estimate:
     i, j = np.triu_indices(n)
     walsh = np.sort((d[i] + d[j]) / 2.0)
     middle = float(np.median(walsh))
-    k = _last_in_tail(_signed_rank_counts(n))
+    k = last_in_tail(signed_rank_shares(n), LEVEL)
     if k is None:
         return Estimate(middle)
     return Estimate(middle, float(walsh[k]), float(walsh[len(walsh) - 1 - k]))
@@ -128,7 +135,7 @@ def rank_sum(treated: ArrayLike, control: ArrayLike) -> Test:
     ranks = stats.rankdata(both)
     statistic = float(ranks[: len(a)].sum() - len(a) * (len(a) + 1) / 2.0)
     if len(both) <= MOST_EXACT:
-        return Test(name, statistic, _split_p(ranks, len(a)), True)
+        return Test(name, statistic, split_p(ranks, len(a)), True)
     found = stats.mannwhitneyu(a, b, method="asymptotic")
     return Test(name, statistic, float(found.pvalue))
 
@@ -143,7 +150,7 @@ def shift(treated: ArrayLike, control: ArrayLike) -> Estimate:
         return NOTHING
     apart = np.sort((a[:, None] - b[None, :]).ravel())
     middle = float(np.median(apart))
-    k = _last_in_tail(_rank_sum_counts(len(a), len(b)))
+    k = last_in_tail(rank_sum_shares(len(a), len(b)), LEVEL)
     if k is None:
         return Estimate(middle)
     return Estimate(middle, float(apart[k]), float(apart[len(apart) - 1 - k]))
@@ -359,65 +366,3 @@ def _bootstrapped(statistic: Any, treated: ArrayLike, control: ArrayLike, least:
     if not (math.isfinite(low) and math.isfinite(high)):
         return Estimate(value)
     return Estimate(value, low, high)
-
-
-@lru_cache(maxsize=64)
-def _signed_rank_counts(n: int) -> tuple[float, ...]:
-    """How many of the sign changes of n ranks give each sum of positive ranks, as shares."""
-    shares = np.zeros(n * (n + 1) // 2 + 1)
-    shares[0] = 1.0
-    for rank in range(1, n + 1):
-        moved = np.zeros_like(shares)
-        moved[rank:] = shares[:-rank]
-        shares = 0.5 * (shares + moved)
-    return tuple(shares)
-
-
-@lru_cache(maxsize=64)
-def _rank_sum_counts(n: int, m: int) -> tuple[float, ...]:
-    """How many splits into arms of n and m give each U, as shares."""
-    # Gaussian binomial: exact integers, for float sums of differences would cancel.
-    counts = [1] + [0] * (n * m)
-    for k in range(1, n + 1):
-        for u in range(n * m, m + k - 1, -1):
-            counts[u] -= counts[u - m - k]
-        for u in range(k, n * m + 1):
-            counts[u] += counts[u - k]
-    total = math.comb(n + m, n)
-    return tuple(c / total for c in counts)
-
-
-def _last_in_tail(shares: tuple[float, ...]) -> int | None:
-    """How many of the sorted averages may be cut off at each end; ``None`` if not even one."""
-    tail = np.cumsum(shares)
-    inside = np.flatnonzero(tail <= (1.0 - LEVEL) / 2.0 + 1e-12)
-    return int(inside[-1]) if len(inside) else None
-
-
-def _sign_p(ranks: Floats, positive: float) -> float:
-    """Two-sided p of the sum of positive ranks over all changes of their signs."""
-    doubled = np.rint(2.0 * ranks).astype(int)
-    shares = np.zeros(int(doubled.sum()) + 1)
-    shares[0] = 1.0
-    for rank in doubled:
-        moved = np.zeros_like(shares)
-        moved[rank:] = shares[: len(shares) - rank]
-        shares = 0.5 * (shares + moved)
-    return _both_tails(shares, round(2.0 * positive))
-
-
-def _split_p(ranks: Floats, n: int) -> float:
-    """Two-sided p of the sum of the first n ranks over all splits of the patients."""
-    doubled = np.rint(2.0 * ranks).astype(int)
-    top = int(doubled.sum())
-    counts = np.zeros((n + 1, top + 1))
-    counts[0, 0] = 1.0
-    for rank in doubled:
-        for size in range(n, 0, -1):
-            counts[size, rank:] += counts[size - 1, : top + 1 - rank]
-    return _both_tails(counts[n] / counts[n].sum(), int(doubled[:n].sum()))
-
-
-def _both_tails(shares: Floats, at: int) -> float:
-    """Twice the smaller tail, at most 1."""
-    return min(1.0, 2.0 * min(float(shares[: at + 1].sum()), float(shares[at:].sum())))
