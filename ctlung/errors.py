@@ -15,6 +15,7 @@
     │   └── WeightsAltered
     ├── NotComparable            two scans that no comparison can join
     ├── ManifestError            a trial's list of scans contradicts itself
+    ├── NotUnblinded             a trial's arms are hidden until its results are locked
     └── OutputError              results could not be written
 
 A programmer's wrong argument stays ``ValueError`` or ``TypeError``.
@@ -119,6 +120,12 @@ class ManifestError(CtlungError):
     """A trial's list of scans cannot be read or contradicts itself."""
 
     default_code = "manifest"
+
+
+class NotUnblinded(CtlungError):
+    """A trial's arms are hidden until its results are locked, and not to be seen yet."""
+
+    default_code = "blind"
 
 
 class OutputError(CtlungError):

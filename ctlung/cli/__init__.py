@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from ctlung.cli.batch import batch, manifest
 from ctlung.cli.check import check
+from ctlung.cli.cohort import cohort
 from ctlung.cli.compare import compare
 from ctlung.cli.segment import segment
 from ctlung.version import __version__
@@ -19,7 +21,9 @@ app = typer.Typer(
         "Inflammatory area and CT number of the lungs from chest CT.\n\n"
         "Start with [bold]ctlung check FOLDER[/bold] to see what a folder holds, then "
         "[bold]ctlung segment FOLDER -o OUT[/bold] to measure it, and "
-        "[bold]ctlung compare BEFORE AFTER -o OUT[/bold] to see what changed.\n\n"
+        "[bold]ctlung compare BEFORE AFTER -o OUT[/bold] to see what changed. A whole trial goes "
+        "through [bold]ctlung manifest[/bold], [bold]ctlung batch[/bold] and "
+        "[bold]ctlung cohort[/bold].\n\n"
         f"{RESEARCH_USE}"
     ),
     rich_markup_mode="rich",
@@ -30,6 +34,9 @@ app = typer.Typer(
 app.command()(segment)
 app.command()(check)
 app.command()(compare)
+app.command()(manifest)
+app.command()(batch)
+app.command()(cohort)
 
 
 def _version(asked: bool) -> None:
