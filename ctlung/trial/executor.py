@@ -42,22 +42,27 @@ def free_memory() -> float:
     return float(psutil.virtual_memory().available)
 
 
-def locally(jobs: Sequence[Job], workers: int, device: str = "auto") -> Iterator[Outcome]:
+Work = Callable[[Job], Outcome]
+
+
+def locally(
+    jobs: Sequence[Job], workers: int, device: str = "auto", do: Work = run
+) -> Iterator[Outcome]:
     """Do the jobs in processes of this machine; outcomes in the order in which they end.
 
     A process that dies takes no other job with it: those that were under way are done again, each
-    alone, and the one that kills its process again is the one that failed.
+    alone, and the one that kills its process again is the one that failed. ``do`` is what is done.
     """
     gpus = _gpus() if device in ("auto", "cuda") else 0
     pool = partial(_pool, gpus=gpus)
     waiting = deque(jobs)
     while waiting:
         suspects: list[Job] = []
-        yield from _until_broken(waiting, partial(pool, workers), workers, suspects)
+        yield from _until_broken(waiting, do, partial(pool, workers), workers, suspects)
         for job in suspects:
             alone = deque([job])
             left: list[Job] = []
-            yield from _until_broken(alone, partial(pool, 1), 1, left)
+            yield from _until_broken(alone, do, partial(pool, 1), 1, left)
             if left:
                 outcome = failed(job, "crashed", CRASHED)
                 keep(job, outcome)
@@ -90,10 +95,10 @@ def on_dask(jobs: Sequence[Job], address: str) -> Iterator[Outcome]:
         threads = max(1, sum(client.nthreads().values()))
         pool = client.get_executor(pure=False, retries=0)
         waiting, lost = deque(jobs), deque[Job]()
-        yield from _window(waiting, pool, threads, lambda job, error: lost.append(job))
+        yield from _window(waiting, run, pool, threads, lambda job, error: lost.append(job))
         # A worker that died may have been killed by a neighbour's job: once more, one by one.
         gone: list[Job] = []
-        yield from _window(lost, pool, 1, lambda job, error: gone.append(job))
+        yield from _window(lost, run, pool, 1, lambda job, error: gone.append(job))
         for job in gone:
             outcome = failed(job, "crashed", CRASHED)
             keep(job, outcome)
@@ -102,17 +107,19 @@ def on_dask(jobs: Sequence[Job], address: str) -> Iterator[Outcome]:
 
 def _until_broken(
     waiting: deque[Job],
+    do: Work,
     pool: Callable[[], AbstractContextManager[Executor]],
     at_once: int,
     suspects: list[Job],
 ) -> Iterator[Outcome]:
     """Do jobs until all are done or a process died; then those under way are suspects."""
     with pool() as running:
-        yield from _window(waiting, running, at_once, lambda job, error: suspects.append(job))
+        yield from _window(waiting, do, running, at_once, lambda job, error: suspects.append(job))
 
 
 def _window(
     waiting: deque[Job],
+    do: Work,
     pool: Executor,
     at_once: int,
     lost: Callable[[Job, BaseException], None],
@@ -124,7 +131,7 @@ def _window(
         while waiting and not broken and len(running) < at_once:
             job = waiting.popleft()
             try:
-                running[pool.submit(run, job)] = job
+                running[pool.submit(do, job)] = job
             except BrokenProcessPool:
                 waiting.appendleft(job)
                 broken = True

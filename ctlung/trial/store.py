@@ -99,7 +99,7 @@ def read_table(source: str | Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             frame = pd.read_parquet(path, engine="pyarrow")
         else:
-            frame = pd.read_csv(path, dtype="string")
+            frame = pd.read_csv(path, dtype="string", keep_default_na=False, na_values=[""])
             for name, kind in COLUMNS.items():
                 if kind == "boolean":
                     frame[name] = frame[name].map({"True": True, "False": False})
