@@ -36,11 +36,13 @@ if TYPE_CHECKING:
         GeometryMismatch,
         IncompleteSeries,
         InputError,
+        ManifestError,
         ModelError,
         NoSeriesFound,
         NotChestCT,
         NotComparable,
         NotHounsfield,
+        NotUnblinded,
         OutputError,
         SeveralVisits,
         UnreadableFile,
@@ -65,6 +67,9 @@ if TYPE_CHECKING:
     )
     from ctlung.segmentation.protocol import Segmenter
     from ctlung.settings import Settings
+    from ctlung.trial.batch import batch
+    from ctlung.trial.cohort import cohort
+    from ctlung.trial.manifest import ManifestRow, draft_manifest, read_manifest
     from ctlung.two_scans import compare, compare_visits, write_comparison
     from ctlung.volume import Acquisition, Anatomy, LabelMap, Scan, Segmentation
 
@@ -96,11 +101,13 @@ _HOMES = {
         "GeometryMismatch",
         "IncompleteSeries",
         "InputError",
+        "ManifestError",
         "ModelError",
         "NoSeriesFound",
         "NotChestCT",
         "NotComparable",
         "NotHounsfield",
+        "NotUnblinded",
         "OutputError",
         "SeveralVisits",
         "UnreadableFile",
@@ -125,6 +132,9 @@ _HOMES = {
     ),
     "ctlung.segmentation.protocol": ("Segmenter",),
     "ctlung.settings": ("Settings",),
+    "ctlung.trial.batch": ("batch",),
+    "ctlung.trial.cohort": ("cohort",),
+    "ctlung.trial.manifest": ("ManifestRow", "draft_manifest", "read_manifest"),
     "ctlung.two_scans": ("compare", "compare_visits", "write_comparison"),
     "ctlung.volume": ("Acquisition", "Anatomy", "LabelMap", "Scan", "Segmentation"),
 }
@@ -144,12 +154,15 @@ __all__ = [
     "LabelMap",
     "Lesion",
     "LesionFinder",
+    "ManifestError",
+    "ManifestRow",
     "Measurement",
     "ModelError",
     "NoSeriesFound",
     "NotChestCT",
     "NotComparable",
     "NotHounsfield",
+    "NotUnblinded",
     "Notice",
     "OutputError",
     "Provenance",
@@ -173,15 +186,19 @@ __all__ = [
     "WeightsMissing",
     "__version__",
     "analyze",
+    "batch",
     "check_result",
     "check_scan",
+    "cohort",
     "compare",
     "compare_visits",
+    "draft_manifest",
     "find_lesions",
     "find_series",
     "load_finder",
     "load_key",
     "load_segmenter",
+    "read_manifest",
     "read_result",
     "read_scan",
     "segment",

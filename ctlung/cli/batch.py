@@ -13,7 +13,7 @@ from ctlung.cli.console import progress, sentences, settings_from
 from ctlung.vocabulary import EXIT_PARTIAL, RESEARCH_USE
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from ctlung.trial.store import Tally
 
 MOST_SHOWN = 20
 
@@ -127,6 +127,7 @@ def batch(
         )
     with sentences():
         from ctlung.trial import batch as work
+        from ctlung.trial.store import tally_of
 
         with progress() as say:
             table = work.batch(
@@ -141,34 +142,20 @@ def batch(
                 dask=dask,
                 progress=say,
             )
-        failed = _tell(table, out)
+        tally = tally_of(table)
+        _tell(tally, out)
         if with_cohort:
             from ctlung.cli.cohort import run_cohort
 
             run_cohort(out, source, out / "cohort")
     sys.stdout.write(RESEARCH_USE + "\n")
-    if failed:
+    if tally.troubles:
         raise typer.Exit(EXIT_PARTIAL)
 
 
-def _tell(table: pd.DataFrame, out: Path) -> int:
-    """Say how it went; how many jobs did not end well."""
-    outcomes = table[table["kind"] == "outcome"]
-    scans = outcomes[outcomes["against"].isna()]
-    bad = outcomes[outcomes["reason"] != "done"]
-    good = int((scans["reason"] == "done").sum())
-    print(f"{good} of {len(scans)} scans were measured; results in {out}.")
-    for number, row in enumerate(bad.to_dict("records")):
-        if number == MOST_SHOWN:
-            print(f"  and {len(bad) - MOST_SHOWN} more, see results.csv")
-            break
-        what = "" if _none(row["against"]) else f" against visit {row['against']}"
-        print(f"  {row['patient']} visit {row['visit']}{what}: {row['text']} ({row['name']})")
-    return len(bad)
-
-
-def _none(value: object) -> bool:
-    """Whether a cell of the table is empty."""
-    import pandas as pd
-
-    return bool(pd.isna(value))  # type: ignore[call-overload]
+def _tell(tally: Tally, out: Path) -> None:
+    print(f"{tally.measured} of {tally.scans} scans were measured; results in {out}.")
+    for line in tally.troubles[:MOST_SHOWN]:
+        print(f"  {line}")
+    if len(tally.troubles) > MOST_SHOWN:
+        print(f"  and {len(tally.troubles) - MOST_SHOWN} more, see results.csv")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,30 @@ def read_table(source: str | Path) -> pd.DataFrame:
             "run `ctlung batch` again.",
             code="no_table",
         ) from None
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How a batch went: scans, how many were measured, and a line for all that went wrong."""
+
+    scans: int
+    measured: int
+    troubles: tuple[str, ...]
+
+
+def tally_of(table: pd.DataFrame) -> Tally:
+    """Count the outcomes of a table."""
+    import pandas as pd
+
+    outcomes = table[table["kind"] == "outcome"]
+    scans = outcomes[outcomes["against"].isna()]
+    troubles = []
+    for row in outcomes[outcomes["reason"] != "done"].to_dict("records"):
+        against = row["against"]
+        pair = "" if pd.isna(against) else f" against visit {against}"
+        text = f"{row['text']} ({row['name']})"
+        troubles.append(f"{row['patient']} visit {row['visit']}{pair}: {text}")
+    return Tally(len(scans), int((scans["reason"] == "done").sum()), tuple(troubles))
 
 
 def _rows(job: Job, outcome: Outcome) -> Iterator[_Row]:
