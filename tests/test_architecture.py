@@ -54,7 +54,7 @@ ALLOWED = {
     "jpeg_ls": r"reading/.*",
     "pylibjpeg": r"reading/.*",
     "imagecodecs": r"reading/.*",
-    "matplotlib": r"writing/(pictures|change_picture)\.py",
+    "matplotlib": r"writing/(pictures|change_picture|cohort_pictures)\.py",
     "pandas": r"(change_)?records\.py|trial/.*",
     "torch": r"unet\.py|registration/engine\.py",
     "lungmask": r"segmentation/adapters_lungmask\.py",

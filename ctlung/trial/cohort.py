@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from ctlung.errors import ManifestError
 from ctlung.trial import statistics as st
 from ctlung.trial.blinding import require_open
+from ctlung.trial.cohort_names import PRIMARY, SECONDARY
 from ctlung.trial.manifest import ManifestRow, read_manifest
+from ctlung.trial.methods import methods
 from ctlung.trial.result import Cohort, Row
 from ctlung.trial.selection import STEPS, Change, Patient, Schedule, patients_of
 from ctlung.trial.store import read_table
@@ -24,22 +27,8 @@ from ctlung.vocabulary import MEASURES, PAIR_MEASURES
 if TYPE_CHECKING:
     import pandas as pd
 
-PRIMARY = ("lesion_percent", "ct_number_baseline_region_hu")
-SECONDARY = (
-    "lesion_volume_ml",
-    "lesion_area_max_cm2",
-    "lesion_area_matched_cm2",
-    "ct_number_lesion_hu",
-    "lesion_mass_percent",
-    "restoration_index",
-    "ground_glass_volume_ml",
-    "consolidation_volume_ml",
-    "lung_volume_ml",
-    "lung_weight_g",
-)
 LOG_SHIFT = {"ml": 1.0}
 """Added before the logarithm of volumes (FIELD 6)."""
-HIGHER_IS_WORSE = frozenset({*PRIMARY, *SECONDARY} - {"restoration_index", "lung_volume_ml"})
 
 
 def cohort(
@@ -107,7 +96,8 @@ def analyse(
         found += _sensitivity(patients, arms)
         found += _repeated(patients, arms)
     found += [Row("words", text=s) for s in sentences(found, patients, arms, randomised)]
-    return Cohort(patients, arms, tuple(found), randomised, plan)
+    result = Cohort(patients, arms, tuple(found), randomised, plan)
+    return replace(result, methods=methods(result, table))
 
 
 def values(

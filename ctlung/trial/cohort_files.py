@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctlung.trial.page import figure_names, figures, page
 from ctlung.trial.result import Cohort
 from ctlung.vocabulary import RESEARCH_USE
 from ctlung.writing.folder import whole_folder
@@ -19,14 +20,20 @@ PATIENT_COLUMNS = (
     "patient", "arm", "followup_visit", "measure", "baseline", "followup", "delta", "within_noise",
     "claimed", "why_not",
 )  # fmt: skip
-FILES = (COHORT_FILE, TABLE_FILE, PATIENTS_FILE)
+METHODS_FILE, PAGE_FILE = "methods.md", "report.html"
+FILES = (
+    COHORT_FILE, TABLE_FILE, PATIENTS_FILE, METHODS_FILE, PAGE_FILE,
+    *(f"{name}.svg" for name in figure_names()),
+)  # fmt: skip
 
 
 def write_cohort(cohort: Cohort, out: str | Path, *, force: bool = False) -> Path:
     """Write the result into the new folder ``out``; it appears whole or not at all.
 
-    ``cohort.csv`` has every estimate, test, count and sentence; ``patients.csv`` each patient's
-    change of every measure and why some have none; ``cohort.json`` says how it was made.
+    ``report.html`` is for people, without a link to anywhere; ``cohort.csv`` has every estimate,
+    test, count and sentence; ``patients.csv`` each patient's change of every measure and why some
+    have none; ``methods.md`` a paragraph for a paper; the figures of the page as SVG;
+    ``cohort.json`` says how it was made. The same result gives the same bytes.
 
     Raises:
         OutputError: ``out`` exists, is full, or may not be written.
@@ -48,6 +55,11 @@ def write_cohort(cohort: Cohort, out: str | Path, *, force: bool = False) -> Pat
         (place / COHORT_FILE).write_text(text, encoding="utf-8", newline="\n")
         cohort.to_frame().to_csv(place / TABLE_FILE, index=False, lineterminator="\n")
         _patients(cohort).to_csv(place / PATIENTS_FILE, index=False, lineterminator="\n")
+        (place / METHODS_FILE).write_text(cohort.methods, encoding="utf-8", newline="\n")
+        drawn = figures(cohort)
+        for name, svg in drawn.items():
+            (place / f"{name}.svg").write_text(svg, encoding="utf-8", newline="\n")
+        (place / PAGE_FILE).write_text(page(cohort, drawn), encoding="utf-8", newline="\n")
     return folder
 
 

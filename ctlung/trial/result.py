@@ -46,6 +46,7 @@ class Cohort:
         rows: all lines, in the order of the report.
         randomised: the user said so.
         schedule: how the primary follow-up was chosen.
+        methods: a paragraph for a paper, in Markdown.
     """
 
     patients: tuple[Patient, ...]
@@ -53,6 +54,7 @@ class Cohort:
     rows: tuple[Row, ...]
     randomised: bool
     schedule: Schedule = field(default_factory=Schedule)
+    methods: str = ""
 
     def to_frame(self) -> pd.DataFrame:
         """One row per line of the result."""

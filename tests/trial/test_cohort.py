@@ -14,8 +14,9 @@ from support.trial_table import Made, table_of, two_arms
 
 from ctlung.errors import ManifestError, NotUnblinded
 from ctlung.trial.blinding import lock_results
-from ctlung.trial.cohort import PRIMARY, analyse, cohort
+from ctlung.trial.cohort import analyse, cohort
 from ctlung.trial.cohort_files import write_cohort
+from ctlung.trial.cohort_names import PRIMARY
 from ctlung.trial.result import Cohort, Row
 from ctlung.trial.selection import Schedule
 from ctlung.trial.store import write_table
@@ -226,3 +227,50 @@ def test_the_files_of_a_result(tmp_path: Path) -> None:
     frame = cohort(*table_of(made))
     again = pd.read_csv(tmp_path / "a" / "cohort.csv")
     assert len(again) == len(frame)
+
+
+def test_the_page_needs_nothing_else_and_holds_no_markup_of_others(tmp_path: Path) -> None:
+    made = two_arms(-4.0)
+    made[0] = replace(made[0], refused={1: "<script>alert(1)</script>"})
+    table, manifest = table_of(made)
+    manifest = [replace(r, arm=r.arm.replace("MSC", "<b>MSC</b>")) for r in manifest]
+    found = analyse(table, manifest, treated="<b>MSC</b>")
+    text = (write_cohort(found, tmp_path / "out") / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in text
+    assert "<b>" not in text
+    assert "&lt;script&gt;" in text
+    links = text.replace("http://www.w3.org/", "").replace("https://creativecommons.org", "")
+    assert "http://" not in links
+    assert "https://" not in links
+    assert len(text) < 8_000_000
+    assert text.count("<svg") == 7
+    assert "inflammatory area" in text
+    assert "BMJ 2001;323:1123" in text
+
+
+def test_repeat_scans_are_drawn_as_bland_and_altman_do(tmp_path: Path) -> None:
+    made = [replace(p, days=(0,)) for p in two_arms(0.0, healing=0.0)]
+    write_cohort(_analyse(made), tmp_path / "out")
+    assert (tmp_path / "out" / "repeat_lesion_percent.svg").is_file()
+    later = _analyse(two_arms(0.0))
+    write_cohort(later, tmp_path / "later")
+    assert not (tmp_path / "later" / "repeat_lesion_percent.svg").exists()
+
+
+def test_the_methods_say_what_was_run() -> None:
+    table, manifest = table_of(two_arms(-4.0))
+    rows = [
+        {"patient": "P00", "visit": 0, "kind": "provenance", "name": name, "text": text}
+        for name, text in (
+            ("version", "0.1.0"),
+            ("segmenter", "lung-unet-3mm-2"),
+            ("weights_sha256", "abc123"),
+            ("kernel", "B30f"),
+            ("settings", '{"ground_glass_lower_hu": -700}'),
+        )
+    ]
+    table = pd.concat([table, pd.DataFrame(rows).reindex(columns=table.columns)])
+    text = analyse(table, manifest, schedule=Schedule(14, 3)).methods
+    for words in ("50 chest CT scans", "ctlung 0.1.0", "abc123", "B30f", "day 14 within 3 days",
+                  "ground_glass_lower_hu = -700", "analysis of covariance"):  # fmt: skip
+        assert words in text
