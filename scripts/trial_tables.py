@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ def simulated_tables() -> Row:
     independent, so that family-wise error is seen at its worst. ``power`` is that of one measure at
     the size that ``sample_size`` gives for a difference of one SD.
     """
+    gc.freeze()  # statsmodels collects garbage for every table
     rng = np.random.default_rng(SEED)
     single, family = [], []
     for _ in range(N_TABLES):
