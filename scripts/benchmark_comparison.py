@@ -174,6 +174,7 @@ def _plan(part: str, host: Host, draw: int) -> Plan:
     rng = family_test.stream(seed)
     lesions = [p for p in family_test.random_plans(rng) if p.kind != "effusion"]
     lift = float(np.clip(rng.normal(0, 12), -30, 40))
+    geometry = host.drawn.scan.geometry
     kernels = ("soft", "medium", "sharp") if part == "null" else ("soft", "medium")
     protocols = draw_protocols(rng, kernels)
     fates: list[Fate] = ["same"] * len(lesions)
@@ -181,7 +182,7 @@ def _plan(part: str, host: Host, draw: int) -> Plan:
         fates = [_fate(p, rng) for p in lesions]
     if part == "points":
         points = POINTS[draw % len(POINTS)]
-        lung_ml = float((host.room > 0).sum() * np.prod(host.drawn.scan.geometry.spacing_mm) / 1000)
+        lung_ml = float((host.drawn.lungs > 0).sum(axis=(1, 2)) @ geometry.voxel_volumes_ml)
         rise = float(rng.uniform(*PARAMETERS.ground_glass_rise_hu))
         lesions = lesions[:1] if lesions and lesions[0].ml < 100 else []
         fates = ["same"] * len(lesions)
@@ -189,7 +190,7 @@ def _plan(part: str, host: Host, draw: int) -> Plan:
         fates.append("resolved" if draw < len(POINTS) else "new")
         lift *= 0.5
     if part != "registration" and rng.random() < 1 / 3:
-        slices = spread(host.drawn.scan.geometry, COARSER)
+        slices = spread(geometry, COARSER)
         protocols = protocols[0], replace(protocols[1], geometry=slices)
     return Plan(tuple(lesions), tuple(fates), lift, protocols, seed)
 
