@@ -17,7 +17,9 @@ FALSE_CLAIMS = (
 """What an unchanged lesion must not be claimed to have changed in."""
 EXPLAINED = """Every pair is one host twice: the follow-up is the same image, deformed and given
 new noise, so its vessels are exactly those of the baseline, which flatters every engine alike.
-The breath is a closed formula, nobody's registration model. `claimed` means that the interval
+The breath is a closed formula, nobody's registration model. In one pair of three the follow-up's
+slices are 1.5 times as far apart. A new or resolved lesion of the part on points is so many
+percent of the whole lung. `claimed` means that the interval
 leaves 0 out and the change is above its floor. Other engines: SimpleITK's B-spline
 (correlation, LBFGS2, 20 mm mesh, two levels) and fast symmetric demons (three levels), one lung
 at a time from ctlung's own affine start, one setting each: no contest of methods."""
@@ -172,14 +174,21 @@ def _changes() -> list[str]:
             one = row["amounts"][kind]
             sure = one["ml"] - one["uncertain_ml"]
             miss = max(0.0, sure - one["truth_ml"], one["truth_ml"] - one["ml"])
-            gaps.append((kind, 100 * miss / max(row["lesion_ml"], 1.0)))
+            whole = row["lesion_ml"] + row["amounts"]["new"]["truth_ml"]
+            gaps.append((kind, 100 * miss / max(whole, 1.0)))
     if gaps:
         lines += ["", "Transitions: how far the truth lies outside what is certain and what is "
-                  "counted at most, in percent of the baseline's lesions:", ""]  # fmt: skip
+                  "counted at most, in percent of all lesions of both scans:", ""]  # fmt: skip
         lines += _table(
-            ("kind", "pairs", "mean", "p90"),
+            ("kind", "pairs", "mean", "p90", "within 10 %, %"),
             [
-                [k, str(len(v)), f"{np.mean(v):.1f}", f"{np.percentile(v, 90):.1f}"]
+                [
+                    k,
+                    str(len(v)),
+                    f"{np.mean(v):.1f}",
+                    f"{np.percentile(v, 90):.1f}",
+                    f"{100 * np.mean(np.array(v) <= 10):.0f}",
+                ]
                 for k in KINDS
                 for v in [[g for kind, g in gaps if kind == k]]
             ],
