@@ -177,10 +177,9 @@ def _baseline(patients: Sequence[Patient], arms: Sequence[str]) -> list[Row]:
         rows += _spread("days from baseline to follow-up", "", arm, days)
         rows += _spread("days since onset at baseline", "", arm, onset)
         for measure, _ in _measures():
-            if measure in PAIR_MEASURES and measure != "ct_number_baseline_region_hu":
-                continue
-            numbers = [c.baseline for _, c in values(mine, measure)]
-            rows += _spread("at baseline", measure, arm, numbers)
+            if measure not in PAIR_MEASURES:
+                there = [p.at_baseline[measure] for p in mine if measure in p.at_baseline]
+                rows += _spread("at baseline", measure, arm, there)
     return rows
 
 

@@ -62,6 +62,7 @@ class Patient:
         days: from baseline to the primary follow-up.
         days_since_onset: of the baseline.
         sex: as the header says.
+        at_baseline: measures of both lungs in the baseline scan.
         changes: by measure, of both lungs; what is withheld is not in it.
         withheld: why, by measure.
         later: changes of every follow-up, by visit and measure.
@@ -76,6 +77,7 @@ class Patient:
     days: float | None
     days_since_onset: float | None
     sex: str
+    at_baseline: Mapping[str, float]
     changes: Mapping[str, Change]
     withheld: Mapping[str, str]
     later: Mapping[int, Mapping[str, Change]]
@@ -148,6 +150,7 @@ def _patient(
         known.get(chosen) if chosen is not None else None,
         onset,
         _sex(table),
+        _values(table, first.visit),
         changes,
         withheld,
         {visit: found for visit, (found, _) in pairs.items()},
@@ -204,6 +207,14 @@ def _changes(table: pd.DataFrame, visit: int) -> tuple[dict[str, Change], dict[s
         before, after, delta = (float(v) for v in numbers)
         found[name] = Change(before, after, delta, *flags)
     return found, withheld
+
+
+def _values(table: pd.DataFrame, visit: int) -> dict[str, float]:
+    mine = table[
+        (table["kind"] == "measurement") & (table["visit"] == visit) & (table["region"] == "lungs")
+    ]
+    rows = _tuples(mine)
+    return {str(r["name"]): float(r["value"]) for r in rows if not _none(r["value"])}
 
 
 def _days(table: pd.DataFrame) -> dict[int, float]:

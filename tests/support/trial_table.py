@@ -36,6 +36,10 @@ def table_of(patients: Sequence[Made]) -> tuple[pd.DataFrame, list[ManifestRow]]
             bad = p.refused.get(visit)
             state = {"reason": "refused", "name": bad, "text": f"It is {bad}."} if bad else {}
             rows.append({**_base(p, visit), "kind": "outcome", "reason": "done", **state})
+        for measure, found in (p.visits[0] if p.visits and 0 not in p.refused else {}).items():
+            if measure in MEASURES and not isinstance(found, str):
+                row = {"kind": "measurement", "region": "lungs", "name": measure}
+                rows.append({**_base(p, 0), **row, "value": found[0]})
         for visit, changes in enumerate(p.visits, start=1):
             base = {**_base(p, visit), "against": 0}
             if {0, visit} & set(p.refused):

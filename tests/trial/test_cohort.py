@@ -108,6 +108,16 @@ def test_the_flow_names_everyone_who_is_left_out_and_why() -> None:
     assert "3 of 25 patients have no change" in _words(found)
 
 
+def test_the_baseline_table_is_of_all_who_had_a_baseline_scan() -> None:
+    made = two_arms(-4.0)
+    made[0] = replace(made[0], refused={1: "thickness"})
+    made[1] = replace(made[1], refused={0: "not_chest_ct"})
+    row = _line(_analyse(made), "baseline", PRIMARY[0], "at baseline, mean", "MSC")
+    there = [p.visits[0][PRIMARY[0]][0] for k, p in enumerate(made[:12]) if k != 1]
+    assert row.n == 11
+    assert row.value == pytest.approx(np.mean([float(v) for v in there]))
+
+
 def test_who_is_missing_is_worst_in_the_sensitivity_analysis_and_never_zero() -> None:
     made = two_arms(-4.0)
     made[0] = replace(made[0], refused={1: "thickness"})
