@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ctlung.cli.console import progress, sentences, settings_from
+from ctlung.cli.console import progress, require_device, sentences, settings_from
 from ctlung.vocabulary import EXIT_PARTIAL, RESEARCH_USE
 
 if TYPE_CHECKING:
@@ -120,11 +119,7 @@ def batch(
     Exit code: 0 done, 1 refused, 2 wrong usage, 3 done but for some scans, 130 interrupted.
     """
     settings = settings_from(override or [])
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise typer.BadParameter(
-            f"there is no device {device!r}; known are auto, cpu, cuda and cuda:N",
-            param_hint="--device",
-        )
+    require_device(device)
     with sentences():
         from ctlung.trial import batch as work
         from ctlung.trial.store import tally_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from datetime import date, datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ctlung.cli.console import progress, sentences, settings_from
+from ctlung.cli.console import progress, require_device, sentences, settings_from
 from ctlung.vocabulary import RESEARCH_USE
 
 if TYPE_CHECKING:
@@ -82,11 +81,7 @@ def compare(
     Exit code: 0 done, 1 refused (the sentence says why), 2 wrong usage, 130 interrupted.
     """
     settings = settings_from(override or [])
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise typer.BadParameter(
-            f"there is no device {device!r}; known are auto, cpu, cuda and cuda:N",
-            param_hint="--device",
-        )
+    require_device(device)
     if len(visits) < 2:
         raise typer.BadParameter("give at least two visits", param_hint="BASELINE FOLLOWUP...")
     if as_json and len(visits) > 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,6 +67,15 @@ def progress() -> Iterator[Callable[[str, float], None]]:
 
 def _silent(stage: str, fraction: float) -> None:
     """Say nothing."""
+
+
+def require_device(device: str) -> None:
+    """Refuse a device that has no name, as wrong usage (exit 2)."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise typer.BadParameter(
+            f"there is no device {device!r}; known are auto, cpu, cuda and cuda:N",
+            param_hint="--device",
+        )
 
 
 def settings_from(overrides: list[str]) -> Settings:

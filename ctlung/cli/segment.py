@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ctlung.cli.console import progress, sentences, settings_from
+from ctlung.cli.console import progress, require_device, sentences, settings_from
 from ctlung.vocabulary import RESEARCH_USE
 
 if TYPE_CHECKING:
@@ -165,11 +164,7 @@ def _require_usage(segmenter: str | None, lungs: Path | None, device: str) -> No
         raise typer.BadParameter(
             "lungs that are given are not looked for; leave --segmenter out", param_hint="--lungs"
         )
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise typer.BadParameter(
-            f"there is no device {device!r}; known are auto, cpu, cuda and cuda:N",
-            param_hint="--device",
-        )
+    require_device(device)
 
 
 def _show(report: ScanReport, folder: Path) -> None:
