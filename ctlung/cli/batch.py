@@ -120,6 +120,10 @@ def batch(
     """
     settings = settings_from(override or [])
     require_device(device)
+    if with_cohort and source.suffix.lower() != ".csv":
+        raise typer.BadParameter(
+            "the arms stand in a manifest; draft one with `ctlung manifest`", param_hint="--cohort"
+        )
     with sentences():
         from ctlung.trial import batch as work
         from ctlung.trial.store import tally_of

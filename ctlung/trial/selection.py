@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,7 +121,9 @@ def _patient(
     first, later = rows[0], rows[1:]
     outcomes = _outcomes(table)
     known = _days(table)
-    chosen, off = _primary(first, later, known, schedule)
+    # Where the infusion's day is known, the comparisons have counted from it already.
+    counted = {**known, **_days(table, "days_since_infusion")}
+    chosen, off = _primary(later, counted, schedule)
     passed, why = 1, ""
     state, sentence = outcomes.get((first.visit, None), ("missing", "it was not measured"))
     if state != "done":
@@ -158,18 +161,13 @@ def _patient(
 
 
 def _primary(
-    first: ManifestRow, later: Sequence[ManifestRow], days: Mapping[int, float], schedule: Schedule
+    later: Sequence[ManifestRow], days: Mapping[int, float], schedule: Schedule
 ) -> tuple[int | None, str]:
     if not later:
         return None, "no follow-up in the manifest"
     if schedule.day is None:
         return later[0].visit, ""
-    shift = 0
-    if first.infusion is not None and first.date is not None:
-        shift = (first.infusion - first.date).days
-    off = {
-        row.visit: abs(days[row.visit] - shift - schedule.day) for row in later if row.visit in days
-    }
+    off = {row.visit: abs(days[row.visit] - schedule.day) for row in later if row.visit in days}
     if not off:
         return None, "no follow-up whose day is known"
     nearest = min(off, key=lambda visit: (off[visit], visit))
@@ -217,14 +215,17 @@ def _values(table: pd.DataFrame, visit: int) -> dict[str, float]:
     return {str(r["name"]): float(r["value"]) for r in rows if not _none(r["value"])}
 
 
-def _days(table: pd.DataFrame) -> dict[int, float]:
-    rows = table[(table["kind"] == "provenance") & (table["name"] == "days")]
-    return {int(row["visit"]): float(row["text"]) for row in _tuples(rows)}
+def _days(table: pd.DataFrame, name: str = "days") -> dict[int, float]:
+    """Day of each follow-up: from the baseline, or from an event that was told."""
+    rows = table[(table["kind"] == "provenance") & (table["name"] == name)]
+    found = {}
+    for row in _tuples(rows):
+        said = json.loads(row["text"])
+        found[int(row["visit"])] = float(said[-1] if isinstance(said, list) else said)
+    return found
 
 
 def _since(table: pd.DataFrame, name: str) -> float | None:
-    import json
-
     rows = table[(table["kind"] == "provenance") & (table["name"] == name)]
     for row in _tuples(rows):
         return float(json.loads(row["text"])[0])

@@ -98,3 +98,4 @@ def test_wrong_usage(results: tuple[Path, Path]) -> None:
     assert run("cohort").exit_code == 2
     assert run("cohort", results[0]).exit_code == 2
     assert run("batch", "x", "-o", "y", "--device", "tpu").exit_code == 2
+    assert run("batch", "scans", "-o", "y", "--cohort").exit_code == 2

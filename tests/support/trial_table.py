@@ -24,6 +24,8 @@ class Made:
     days: Sequence[int] = (14, 28, 56)
     refused: Mapping[int, str] = field(default_factory=dict)
     within_noise: bool = False
+    infusion: int | None = None
+    """Days after the baseline."""
 
 
 def table_of(patients: Sequence[Made]) -> tuple[pd.DataFrame, list[ManifestRow]]:
@@ -48,6 +50,10 @@ def table_of(patients: Sequence[Made]) -> tuple[pd.DataFrame, list[ManifestRow]]
             rows.append({**base, "kind": "outcome", "reason": "done"})
             day = str(p.days[visit - 1])
             rows.append({**base, "kind": "provenance", "name": "days", "text": day})
+            if p.infusion is not None:
+                since = f"[{-p.infusion}, {p.days[visit - 1] - p.infusion}]"
+                name = "days_since_infusion"
+                rows.append({**base, "kind": "provenance", "name": name, "text": since})
             rows += [{**base, **_change(p, m, found)} for m, found in changes.items()]
     frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict(COLUMNS))
     return frame, manifest

@@ -169,6 +169,16 @@ def test_the_primary_followup_is_the_nearest_to_the_planned_day(
     assert {p.followup for p in found.patients} == {visit}
 
 
+def test_the_planned_day_is_counted_from_the_infusion_where_it_is_known() -> None:
+    made = [replace(p, visits=[p.visits[0]] * 3) for p in two_arms(0.0)]
+    # Days 14, 28 and 56 after the baseline are 4, 18 and 46 after an infusion on day 10, and 24,
+    # 38 and 66 after one ten days before the baseline.
+    for infusion, visit in ((None, 2), (10, 2), (-10, 1)):
+        found = _analyse([replace(p, infusion=infusion) for p in made], schedule=Schedule(22))
+        assert {p.followup for p in found.patients} == {visit}
+    assert {p.days for p in found.patients} == {14.0}
+
+
 def test_several_followups_give_a_mixed_model() -> None:
     rng = np.random.default_rng(2)
     made = []
