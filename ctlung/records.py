@@ -80,6 +80,21 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Histogram:
+    """How much of ``tissue`` lies at which CT number, both lungs together.
+
+    ``tissue`` is ``lesion``, ``other_lung`` (lung outside lesions) or ``reference`` (what
+    ``Calibration.reference_hu`` is the mean of). ``ml`` holds one volume for each step of
+    ``step_hu`` from ``start_hu`` on; what lies beyond the ends counts in the end steps.
+    """
+
+    tissue: str
+    ml: tuple[float, ...]
+    start_hu: int = -1050
+    step_hu: int = 25
+
+
+@dataclass(frozen=True)
 class SliceRow:
     """Areas of one native slice, cm2; ``slice`` counts from 0 at the feet."""
 
@@ -194,6 +209,7 @@ class ScanReport:
     scores: tuple[SeverityScore, ...] = ()
     calibration: Calibration = field(default_factory=Calibration)
     uncertainty: tuple[Uncertainty, ...] = ()
+    histograms: tuple[Histogram, ...] = ()
 
     def __getitem__(self, key: str | tuple[str, str]) -> Measurement:
         """``report[measure]`` for both lungs, ``report[measure, region]`` for another region."""

@@ -107,6 +107,8 @@ FILES = {
     "on the sorted slice stack",
     "lesions.nii.gz": "uint8: {lesions}. Same grid",
     "lobes.nii.gz": "uint8: {lobes}. Same grid; only where the segmenter told lobes apart",
+    "report.html": "the page to look at and to print: results, notices, every slice with its "
+    "outlines, plots, every measure with its definition; needs no network",
     "overlay.png": "the check picture; look at it before using a number",
     "scan.nii.gz": "int16 HU, the box of the lungs and 20 mm around it; `--no-scan` leaves it out",
 }

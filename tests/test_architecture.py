@@ -37,7 +37,7 @@ FLOORS = (
         "simulation",
     ),
     ("uncertainty",),
-    ("api",),
+    ("api", "exchange"),
     ("two_scans",),
     ("trial",),
     ("cli",),
@@ -48,13 +48,14 @@ MAY_KNOW_EACH_OTHER = (0, 1, 2)
 """Single files on one low floor may build on each other; the rooms of floor 3 may not."""
 
 ALLOWED = {
-    "pydicom": r"reading/.*|writing/dicom\.py",
+    "pydicom": r"reading/.*|writing/dicom(_codes|_source|_seg|_sr)?\.py",
+    "highdicom": r"writing/dicom_(seg|sr)\.py",
     "gdcm": r"reading/.*",
     "openjpeg": r"reading/.*",
     "jpeg_ls": r"reading/.*",
     "pylibjpeg": r"reading/.*",
     "imagecodecs": r"reading/.*",
-    "matplotlib": r"writing/(pictures|change_picture|cohort_pictures)\.py",
+    "matplotlib": r"writing/(pictures|change_picture|cohort_pictures|pages/plots)\.py",
     "pandas": r"(change_)?records\.py|trial/.*",
     "torch": r"unet\.py|registration/engine\.py",
     "lungmask": r"segmentation/adapters_lungmask\.py",

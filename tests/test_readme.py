@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from ctlung.cli import app
 from ctlung.vocabulary import NOTICES, RESEARCH_USE
-from ctlung.writing.comparisons import COMPARISON_FILES
+from ctlung.writing.comparisons import COMPARISON_FILES, PAGE_FILE
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,10 +65,10 @@ def test_commands_run_in_their_order(fresh_clone: Path) -> None:
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, result.stderr
     written = {p.relative_to(fresh_clone).as_posix() for p in fresh_clone.glob("results/*/*")}
-    named = set(re.findall(r"`([\w.]+\.(?:json|csv|nii\.gz|png))`", README))
+    named = set(re.findall(r"`([\w.]+\.(?:json|csv|nii\.gz|png|html))`", README))
     of_pairs = set(COMPARISON_FILES)
     assert named >= of_pairs
-    assert written >= {f"results/baseline/{name}" for name in named - of_pairs}
+    assert written >= {f"results/baseline/{name}" for name in (named - of_pairs) | {PAGE_FILE}}
     assert written >= {f"results/change/{name}" for name in of_pairs}
 
 

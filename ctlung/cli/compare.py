@@ -51,6 +51,10 @@ def compare(
     device: Annotated[
         str, typer.Option(metavar="DEVICE", help="Where the networks run: auto, cpu, cuda, cuda:N.")
     ] = "auto",
+    page: Annotated[
+        bool,
+        typer.Option("--page/--no-page", help="Write report.html, the page to look at and print."),
+    ] = True,
     force: Annotated[
         bool, typer.Option("--force", help="Replace an earlier comparison in OUT.")
     ] = False,
@@ -66,9 +70,10 @@ def compare(
 
     Writes into OUT: comparison.json and changes.csv; and, where the follow-up's lungs could be
     laid on the baseline's, transitions.csv, change.nii.gz, followup_on_baseline.nii.gz and the
-    picture change.png. Folders that `ctlung segment --uncertainty` made are compared in under a
-    minute; scans are measured first. Of more than two visits each is compared with the first and
-    with the one before it, in folders of OUT named 2-against-1, 3-against-1, 3-against-2 ...
+    picture change.png. report.html shows it all in a browser. Folders that `ctlung segment
+    --uncertainty` made are compared in under a minute; scans are measured first. Of more than two
+    visits each is compared with the first and with the one before it, in folders of OUT named
+    2-against-1, 3-against-1, 3-against-2 ...
 
     Examples:
 
@@ -107,7 +112,7 @@ def compare(
                 progress=say,
             )
             for first, second, one in found:
-                two_scans.write_comparison(one, places[first, second], force=force)
+                two_scans.write_comparison(one, places[first, second], force=force, with_page=page)
         for first, second, one in found:
             if as_json:
                 sys.stdout.write(comparison_as_json(one))

@@ -86,6 +86,10 @@ def segment(
             help="Write scan.nii.gz; without it a later comparison needs the DICOM again.",
         ),
     ] = True,
+    page: Annotated[
+        bool,
+        typer.Option("--page/--no-page", help="Write report.html, the page to look at and print."),
+    ] = True,
     identifiers: Annotated[
         bool,
         typer.Option(
@@ -103,7 +107,7 @@ def segment(
     """Measure a chest CT: lungs, inflammatory area, CT number of the inflammatory area.
 
     Writes into OUT: report.json, measurements.csv, slices.csv, lungs.nii.gz, lesions.nii.gz,
-    scan.nii.gz and overlay.png. Look at overlay.png before you use a number.
+    scan.nii.gz, overlay.png and report.html. Look at one of the last two before you use a number.
 
     Examples:
 
@@ -152,7 +156,7 @@ def segment(
                 progress=lambda stage, done: say(stage, 0.9 * done),
             )
             say("writing", 0.9)
-            folder = api.write_result(result, out, force=force, with_scan=scan_file)
+            folder = api.write_result(result, out, force=force, with_scan=scan_file, with_page=page)
         if as_json:
             sys.stdout.write(report_as_json(result.report))
         else:
@@ -174,6 +178,7 @@ def _show(report: ScanReport, folder: Path) -> None:
     from rich.text import Text
 
     from ctlung.writing.headline import headline, notices_by_weight
+    from ctlung.writing.results import OVERLAY_FILE, PAGE_FILE
 
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -184,7 +189,6 @@ def _show(report: ScanReport, folder: Path) -> None:
         console.print(Text(report.provenance.chosen_because), soft_wrap=True)
     for notice in notices_by_weight(report):
         console.print(Text(f"{notice.effect:>4}: {notice.sentence}"), soft_wrap=True)
-    console.print(
-        Text(f"Results in {folder}; look at {folder / 'overlay.png'} first."), soft_wrap=True
-    )
+    look = folder / PAGE_FILE if (folder / PAGE_FILE).is_file() else folder / OVERLAY_FILE
+    console.print(Text(f"Results in {folder}; look at {look} first."), soft_wrap=True)
     console.print(RESEARCH_USE)

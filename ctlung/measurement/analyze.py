@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from ctlung.arrays import FloatArray
 from ctlung.measurement import withheld
 from ctlung.measurement.calibration import calibrate, of_plain_blood
 from ctlung.measurement.depth import rim_of
 from ctlung.measurement.given_regions import GivenRegion, given_regions, lay_over, region_notices
+from ctlung.measurement.histograms import histograms
 from ctlung.measurement.lesions import connected_lesions
 from ctlung.measurement.lobes import lobe_notices
-from ctlung.measurement.reference import reference
+from ctlung.measurement.reference import FarLung, far_lung
 from ctlung.measurement.region_measures import LESION, Context, measure_region
 from ctlung.measurement.regions import (
     Partition,
@@ -97,7 +99,7 @@ def analyze(
     names = (*REGIONS, *(() if lobes is None else LOBES), *(r.name for r in given))
     found = {name: counts.of(partition.regions[name]) for name in names}
     context = _context(scan, found["lungs"], told, limits, dense_from_hu)
-    facts = _facts(scan, lungs, lesions, anatomy, calibration, context, told)
+    facts, reference_ml = _facts(scan, lungs, lesions, anatomy, calibration, context, told)
     context = replace(context, calibration=facts)
     lungs_of = _lungs_of(given, partition, counts)
     measurements = tuple(
@@ -119,6 +121,15 @@ def analyze(
         provenance or Provenance("", settings=limits.overrides()),
         severity_scores(measurements, limits),
         calibration=facts,
+        histograms=() if _numbers_taken(context) else histograms(found["lungs"], reference_ml),
+    )
+
+
+def _numbers_taken(context: Context) -> bool:
+    """Whether CT numbers are withheld; then no picture of them is given either."""
+    return any(
+        withheld.reason_for(context.taken, measure, "lungs")
+        for measure in ("ct_number_lesion_hu", "lung_mean_hu")
     )
 
 
@@ -130,21 +141,24 @@ def _facts(
     known: Calibration | None,
     context: Context,
     told: tuple[Notice, ...],
-) -> Calibration:
-    """Air, blood and the patient's own aerated lung; what is known already is not asked again."""
+) -> tuple[Calibration, FloatArray | None]:
+    """Air, blood and the patient's own aerated lung; what is known already is not asked again.
+
+    With the latter's volume at each HU, where it was looked for and found.
+    """
     limits = context.settings
     facts = known or calibrate(scan, lungs, anatomy)
     enhanced = _contrast(told) or bool(scan.acquisition.contrast_agent)
     facts = of_plain_blood(facts, enhanced, limits)
     if facts.reference_hu.reason != "not_measured":
-        return facts
+        return facts, None
     withheld_by = withheld.reason_for(context.taken, "ct_number_lesion_hu", "lungs")
     far = (
-        Fact(reason=withheld_by)
+        FarLung(Fact(reason=withheld_by))
         if withheld_by
-        else reference(scan, lungs, lesions, anatomy, limits)
+        else far_lung(scan, lungs, lesions, anatomy, limits)
     )
-    return replace(facts, reference_hu=far)
+    return replace(facts, reference_hu=far.fact), far.volumes_ml
 
 
 def _partition(scan: Scan, lungs: LabelMap, lobes: LabelMap | None) -> Partition:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from ctlung.arrays import BoolArray, Box, bounding_box
+from ctlung.arrays import BoolArray, Box, FloatArray, bounding_box
+from ctlung.measurement.tally import BINS
 from ctlung.morphology import distance_outside, grow
 from ctlung.records import Fact
 from ctlung.settings import Settings
 from ctlung.tubes import narrow_and_bright
-from ctlung.volume import Anatomy, LabelMap, Scan
+from ctlung.volume import HU_MIN, Anatomy, LabelMap, Scan
 from ctlung.working_grid import WorkingGrid, block_mean, working_grid
 
 AIRWAY_WALL_MM = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class FarLung:
+    """Aerated lung far from lesions: its mean CT number, and its ml at each HU of the tally."""
+
+    fact: Fact
+    volumes_ml: FloatArray | None = None
 
 
 def reference(
@@ -22,6 +33,17 @@ def reference(
     anatomy: Anatomy | None = None,
     settings: Settings | None = None,
 ) -> Fact:
+    """The mean of :func:`far_lung`, whose arguments these are."""
+    return far_lung(scan, lungs, lesions, anatomy, settings).fact
+
+
+def far_lung(
+    scan: Scan,
+    lungs: LabelMap,
+    lesions: LabelMap,
+    anatomy: Anatomy | None = None,
+    settings: Settings | None = None,
+) -> FarLung:
     """Mean HU of lung > 10 mm from lesions, > 5 mm inside its surface, no vessel, no airway.
 
     Which blocks of the working grid count is decided there; the mean runs over their native lung
@@ -44,13 +66,13 @@ def reference(
     """
     settings = settings or Settings()
     if scan.geometry.shape[0] == 1:
-        return Fact(reason="single_slice")
+        return FarLung(Fact(reason="single_slice"))
     grid = working_grid(scan)
     kept = _kept(grid, lungs, lesions, anatomy or Anatomy(), settings)
-    n, hu_sum, ml = _sums(scan, grid, kept, lungs)
+    n, hu_sum, ml, volumes = _sums(scan, grid, kept, lungs)
     if n == 0 or ml < settings.reference_min_ml:
-        return Fact(reason="no_reference", n_voxels=n, volume_ml=ml)
-    return Fact(hu_sum / ml, n_voxels=n, volume_ml=ml)
+        return FarLung(Fact(reason="no_reference", n_voxels=n, volume_ml=ml))
+    return FarLung(Fact(hu_sum / ml, n_voxels=n, volume_ml=ml), volumes)
 
 
 def _kept(
@@ -91,12 +113,16 @@ def _tubes(grid: WorkingGrid, box: Box, anatomy: Anatomy) -> BoolArray:
 
 def _sums(
     scan: Scan, grid: WorkingGrid, kept: BoolArray, lungs: LabelMap
-) -> tuple[int, float, float]:
-    """Voxels, sum of ml x HU, and ml of the lung in the blocks that count; padding is no lung."""
+) -> tuple[int, float, float, FloatArray]:
+    """Voxels, sum of ml x HU, ml, and ml at each HU, of the lung in the blocks that count.
+
+    Padding is no lung.
+    """
     fz, fy, fx = grid.factors
     weights = scan.geometry.voxel_volumes_ml
     rows, columns = scan.hu.shape[1:]
     n, hu_sum, ml = 0, 0.0, 0.0
+    volumes = np.zeros(BINS)
     for k in np.flatnonzero(np.repeat(kept.any(axis=(1, 2)), fz)[: len(weights)]):
         plane = np.repeat(np.repeat(kept[k // fz], fy, axis=0), fx, axis=1)[:rows, :columns]
         plane = plane & (lungs.labels[k] > 0)
@@ -106,4 +132,6 @@ def _sums(
         n += len(here)
         hu_sum += float(weights[k]) * float(here.sum(dtype=np.int64))
         ml += float(weights[k]) * len(here)
-    return n, hu_sum, ml
+        steps = np.bincount(here.astype(np.int64) - HU_MIN, minlength=BINS)
+        volumes += float(weights[k]) * steps[:BINS]
+    return n, hu_sum, ml, volumes

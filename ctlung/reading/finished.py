@@ -21,6 +21,7 @@ from ctlung.records import (
     SCHEMA_SCAN,
     Calibration,
     Fact,
+    Histogram,
     Lesion,
     Measurement,
     Provenance,
@@ -69,6 +70,7 @@ def read_report(folder: str | Path) -> ScanReport:
             tuple(_score(item) for item in document["scores"]),
             Calibration(**{k: _record(Fact, v) for k, v in document["calibration"].items()}),
             tuple(_record(Uncertainty, item) for item in document["uncertainty"]),
+            tuple(_record(Histogram, item) for item in document.get("histograms", ())),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableFile(

@@ -16,6 +16,7 @@ from ctlung.change_records import (
 from ctlung.vocabulary import CHANGE_PAIRS, RESEARCH_USE
 from ctlung.writing.change_picture import draw_change
 from ctlung.writing.folder import require_free, whole_folder
+from ctlung.writing.pages.comparison_page import comparison_page
 from ctlung.writing.tables import as_csv, plain
 from ctlung.writing.volumes import write_hu, write_labels
 
@@ -25,6 +26,7 @@ TRANSITIONS_FILE = "transitions.csv"
 CHANGE_FILE = "change.nii.gz"
 FOLLOWUP_FILE = "followup_on_baseline.nii.gz"
 PICTURE_FILE = "change.png"
+PAGE_FILE = "report.html"
 COMPARISON_FILES = (
     COMPARISON_FILE,
     CHANGES_FILE,
@@ -32,13 +34,17 @@ COMPARISON_FILES = (
     CHANGE_FILE,
     FOLLOWUP_FILE,
     PICTURE_FILE,
+    PAGE_FILE,
 )
 
 
-def write_comparison(comparison: Comparison, out: str | Path, *, force: bool = False) -> Path:
+def write_comparison(
+    comparison: Comparison, out: str | Path, *, force: bool = False, with_page: bool = True
+) -> Path:
     """Write a comparison into the new folder ``out``; it appears whole or not at all.
 
-    ``comparison.json`` and ``changes.csv`` always. Where the scans could be laid on one another
+    ``comparison.json`` and ``changes.csv`` always, and ``report.html`` unless ``with_page`` is
+    false. Where the scans could be laid on one another
     ``transitions.csv``; ``change.nii.gz`` (uint8, 1 resolved, 2 persistent, 3 new, 4 worsened,
     5 improved) on the grid of the baseline's masks; ``followup_on_baseline.nii.gz`` (int16 HU
     of the follow-up where the baseline's lungs are); and ``change.png``. The same comparison
@@ -61,6 +67,9 @@ def write_comparison(comparison: Comparison, out: str | Path, *, force: bool = F
         ):
             (place / name).write_text(text, encoding="utf-8", newline="\n")
         _write_voxels(comparison, place)
+        if with_page:
+            text = comparison_page(comparison)
+            (place / PAGE_FILE).write_text(text, encoding="utf-8", newline="\n")
     return folder
 
 

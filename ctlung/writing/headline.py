@@ -29,6 +29,7 @@ class Figure:
     ``given`` is false where ``number`` is "not given" and ``beside`` says why.
     """
 
+    measure: str
     title: str
     number: str
     beside: str
@@ -126,10 +127,26 @@ CHANGE_MEASURES = (
 )
 
 
+@dataclass(frozen=True)
+class ChangeRow:
+    """One change as words: what, then and now, the change with its interval, what to make of it.
+
+    ``given`` is false where there is no change, and ``verdict`` then says why.
+    """
+
+    title: str
+    baseline: str
+    followup: str
+    delta: str
+    verdict: str
+    given: bool
+
+
 def change_rows(comparison: Comparison) -> tuple[tuple[str, ...], ...]:
     """Title, baseline, follow-up, change with its interval, and what to make of it."""
     there = {c.measure for c in comparison.changes}
-    return tuple(_change_row(comparison[m]) for m in CHANGE_MEASURES if m in there)
+    rows = (change_row(comparison[m]) for m in CHANGE_MEASURES if m in there)
+    return tuple((r.title, r.baseline, r.followup, r.delta, r.verdict) for r in rows)
 
 
 SURVIVORS = (
@@ -165,7 +182,9 @@ def _signed(value: float | None, decimals: int) -> str:
     return text.replace("-", "−")
 
 
-def _change_row(change: Change) -> tuple[str, ...]:
+def change_row(change: Change) -> ChangeRow:
+    """A change as a person reads it."""
+
     def shown(value: float | None, sign: bool = False) -> str:
         if value is None:
             return NOT_GIVEN
@@ -176,11 +195,11 @@ def _change_row(change: Change) -> tuple[str, ...]:
     title = f"{_about(change.measure).title}, {unit}"
     ends = (shown(change.baseline), shown(change.followup))
     if change.delta is None:
-        return (title, *ends, NOT_GIVEN, reason_words(change.reason or ""))
+        return ChangeRow(title, *ends, NOT_GIVEN, reason_words(change.reason or ""), given=False)
     delta = shown(change.delta, sign=True)
     if change.low is not None and change.high is not None:
         delta += f" ({shown(change.low, sign=True)} to {shown(change.high, sign=True)})"
-    return (title, *ends, delta, _verdict(change))
+    return ChangeRow(title, *ends, delta, _verdict(change), given=True)
 
 
 def _verdict(change: Change) -> str:
@@ -202,8 +221,9 @@ def _figure(report: ScanReport, measure: str, beside: str) -> Figure | None:
     if measurement.value is None:
         why = reason_words(measurement.reason or "")
         extra = f"; {beside}" if beside.startswith("in view") else ""
-        return Figure(title, NOT_GIVEN, why + extra, given=False)
-    return Figure(title, _with_unit(measurement) + _interval(measurement), beside, given=True)
+        return Figure(measure, title, NOT_GIVEN, why + extra, given=False)
+    number = _with_unit(measurement) + _interval(measurement)
+    return Figure(measure, title, number, beside, given=True)
 
 
 def _with_unit(measurement: Measurement) -> str:

@@ -143,6 +143,40 @@ def choose_planes(
     return across, tuple(replace(plane, levels_mm=levels) for plane in along)
 
 
+def stack(
+    scan: Scan,
+    lungs: LabelMap,
+    lesions: LabelMap,
+    kind: Kind,
+    most: int,
+    always: int | None = None,
+) -> tuple[Plane, ...]:
+    """Up to ``most`` planes through the lungs, evenly spread, in the order of the index.
+
+    All have one size. The plane ``always`` is among them, if it goes through the lungs. Too few
+    slices give no coronal or sagittal planes.
+
+    Args:
+        scan: HU ``[z, y, x]``.
+        lungs: where to look, on the grid of ``scan``.
+        lesions: what else is cut, with whatever labels, on the grid of ``scan``.
+        kind: axial from the feet up, coronal from the front, sagittal from the patient's right.
+        most: at least 1.
+        always: along z, y or x of the scan.
+    """
+    if kind != "axial" and scan.geometry.shape[0] < _SHORTEST_STACK:
+        return ()
+    found = bounding_box(lungs.labels > 0)
+    box = _padded(found, scan.geometry)
+    part = (found or box)[_AXIS[kind]]
+    step = -(-(part.stop - part.start) // most)
+    first = part.start
+    if always is not None and part.start <= always < part.stop:
+        first += (always - part.start) % step
+    volume = _Volume(scan, lungs, lesions, box, _rows_from_head(scan.geometry, box[0]))
+    return tuple(_plane(volume, kind, k) for k in range(first, part.stop, step))
+
+
 def _padded(box: Box | None, geometry: Geometry) -> Box:
     if box is None:
         return slice(0, geometry.shape[0]), slice(0, geometry.shape[1]), slice(0, geometry.shape[2])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ctlung.records import SCHEMA_SCAN, ScanResult
 from ctlung.writing.folder import require_free, whole_folder
+from ctlung.writing.pages.scan_page import scan_page
 from ctlung.writing.pictures import draw_overlay
 from ctlung.writing.tables import measurements_as_csv, report_as_json, slices_as_csv
 from ctlung.writing.volumes import write_labels, write_scan_box
@@ -17,6 +18,7 @@ LUNGS_FILE = "lungs.nii.gz"
 LESIONS_FILE = "lesions.nii.gz"
 LOBES_FILE = "lobes.nii.gz"
 OVERLAY_FILE = "overlay.png"
+PAGE_FILE = "report.html"
 SCAN_FILE = "scan.nii.gz"
 RESULT_FILES = (
     REPORT_FILE,
@@ -26,26 +28,34 @@ RESULT_FILES = (
     LESIONS_FILE,
     LOBES_FILE,
     OVERLAY_FILE,
+    PAGE_FILE,
     SCAN_FILE,
 )
 
 
 def write_result(
-    result: ScanResult, out: str | Path, *, force: bool = False, with_scan: bool = True
+    result: ScanResult,
+    out: str | Path,
+    *,
+    force: bool = False,
+    with_scan: bool = True,
+    with_page: bool = True,
 ) -> Path:
     """Write everything that belongs to one scan into the new folder ``out``.
 
     ``report.json``, ``measurements.csv``, ``slices.csv``; ``lungs.nii.gz`` and
     ``lesions.nii.gz`` (uint8; on the grid of a NIfTI, NRRD or MetaImage input, else on the
     sorted slice stack), and ``lobes.nii.gz`` likewise where there are lobes; ``overlay.png``;
-    and, unless ``with_scan`` is false, ``scan.nii.gz`` (int16 HU around the lungs). The folder
-    appears whole at the end or not at all; the same result gives the same bytes.
+    ``report.html``, unless ``with_page`` is false; and, unless ``with_scan`` is false,
+    ``scan.nii.gz`` (int16 HU around the lungs). The folder appears whole at the end or not at
+    all; the same result gives the same bytes.
 
     Args:
         result: what ``ctlung.segment`` returned.
         out: the folder to make; its parents are made too.
         force: replace ``out`` if it is empty or an earlier result of ctlung.
         with_scan: write ``scan.nii.gz``, which a later comparison can read instead of DICOM.
+        with_page: write ``report.html``, the page to look at and to print.
 
     Returns:
         ``out`` as a path.
@@ -68,6 +78,8 @@ def write_result(
         if with_scan:
             write_scan_box(result.scan, result.lungs, place / SCAN_FILE)
         draw_overlay(result.scan, result.lungs, result.lesions, result.report, place / OVERLAY_FILE)
+        if with_page:
+            _write_text(place / PAGE_FILE, scan_page(result))
     return folder
 
 

@@ -38,6 +38,7 @@ def report_as_json(report: ScanReport) -> str:
         "lesions": [plain(lesion) for lesion in report.lesions],
         "scores": [plain(score) for score in report.scores],
         "uncertainty": [plain(one) for one in report.uncertainty],
+        "histograms": [plain(one) for one in report.histograms],
         "notices": [plain(notice) for notice in report.notices],
         "provenance": plain(report.provenance),
     }

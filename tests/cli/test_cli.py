@@ -54,6 +54,7 @@ FILES = [
     "lungs.nii.gz",
     "measurements.csv",
     "overlay.png",
+    "report.html",
     "report.json",
     "scan.nii.gz",
     "slices.csv",
@@ -135,7 +136,7 @@ def test_segment_says_the_numbers_and_where_they_are(done: tuple[Any, Path]) -> 
     result, out = done
     assert "CT number of the inflammatory area" in result.stdout
     assert "Chosen as the only usable series" in result.stdout
-    assert f"Results in {out}; look at {out / 'overlay.png'} first." in result.stdout
+    assert f"Results in {out}; look at {out / 'report.html'} first." in result.stdout
     assert result.stdout.rstrip().endswith(RESEARCH_USE)
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     for notice in report["notices"]:

@@ -6,67 +6,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.known_pair import (
+    BOX,
+    CORE,
+    GOOD,
+    GRID,
+    OTHER,
+    VOXEL_ML,
+    blocks,
+    compared,
+)
 
-from ctlung.alignment import Alignment, Field, PatientGrid, SideMaps, inverse_of
-from ctlung.arrays import Box
-from ctlung.change_records import Comparison, Quality
+from ctlung.alignment import Alignment, Field, PatientGrid, SideMaps
 from ctlung.comparison.compare import compare_reports, with_voxels
 from ctlung.geometry import Geometry
 from ctlung.measurement.analyze import analyze
 from ctlung.records import ScanResult
 from ctlung.vocabulary import CHANGE_PAIRS, LESION_LABELS, LUNG_LABELS, PAIR_MEASURES
 from ctlung.volume import LabelMap, Scan
-
-GRID = Geometry.from_spacing((60, 60, 100), (2.5, 2.5, 2.5), (-124.0, -74.0, 0.0))
-GOOD = Quality(0.99, 0.4, 0.8, 1.5, 1.2, 0.0, 0.0)
-VOXEL_ML = 2.5**3 / 1000
-AERATED = -850
-
-
-def _lungs() -> np.ndarray:
-    z, y, x = (np.arange(n, dtype=float) for n in GRID.shape)
-    out = np.zeros(GRID.shape, np.uint8)
-    for label, middle in ((1, 25), (2, 75)):
-        gap = (
-            ((z[:, None, None] - 30) / 26) ** 2
-            + ((y[None, :, None] - 30) / 26) ** 2
-            + ((x[None, None, :] - middle) / 20) ** 2
-        )
-        out[gap < 1] = label
-    return out
-
-
-def _result(*blobs: tuple[Box, int], lift: int = 0) -> ScanResult:
-    """Lungs of one CT number with blocks of another; all moved by whole slices."""
-    lungs = _lungs()
-    hu = np.where(lungs > 0, AERATED, 40).astype(np.int16)
-    lesions = np.zeros_like(lungs)
-    for where, value in blobs:
-        hu[where] = value
-        lesions[where] = 2 if value > -300 else 1
-    lesions[lungs == 0] = 0
-    hu, lungs, lesions = (np.roll(a, lift, axis=0) for a in (hu, lungs, lesions))
-    scan = Scan(hu, GRID)
-    maps = LabelMap(lungs, GRID, LUNG_LABELS), LabelMap(lesions, GRID, LESION_LABELS)
-    return ScanResult(scan, *maps, analyze(scan, *maps, ()))
-
-
-def _alignment(lift: int = 0, quality: Quality = GOOD) -> Alignment:
-    grid = PatientGrid((-124.0, -74.0, 0.0), 2.5, GRID.shape)
-    moved = np.zeros((3, *GRID.shape), np.float32)
-    moved[2] = 2.5 * lift
-    forward = Field(grid, moved)
-    maps = SideMaps(forward, inverse_of(forward, grid), quality)
-    return Alignment({1: maps, 2: maps})
-
-
-def _compare(b: ScanResult, f: ScanResult, lift: int = 0, quality: Quality = GOOD) -> Comparison:
-    return with_voxels(compare_reports(b.report, f.report), b, f, _alignment(lift, quality))
-
-
-BOX = (slice(20, 32), slice(30, 42), slice(18, 30))
-CORE = (slice(24, 28), slice(34, 38), slice(22, 26))
-OTHER = (slice(34, 42), slice(20, 28), slice(70, 78))
 
 
 def _ml(*box: slice) -> float:
@@ -75,7 +32,7 @@ def _ml(*box: slice) -> float:
 
 @pytest.mark.parametrize("lift", [0, 3])
 def test_the_number_in_the_baselines_area_is_read_in_the_followup(lift: int) -> None:
-    found = _compare(_result((BOX, -550)), _result((BOX, -700), lift=lift), lift)
+    found = compared(blocks((BOX, -550)), blocks((BOX, -700), lift=lift), lift)
     change = found["ct_number_baseline_region_hu"]
     assert change.baseline == pytest.approx(-550)
     assert change.followup == pytest.approx(-700)
@@ -86,20 +43,20 @@ def test_the_number_in_the_baselines_area_is_read_in_the_followup(lift: int) -> 
 
 
 def test_healed_lung_has_index_one_and_an_unchanged_one_nought() -> None:
-    healed = _compare(_result((BOX, -550)), _result())
+    healed = compared(blocks((BOX, -550)), blocks())
     assert healed["restoration_index"].followup == pytest.approx(1.0)
     assert healed.voxelwise is not None
     assert healed.voxelwise.ml("resolved")[0] == pytest.approx(_ml(*BOX))
-    same = _compare(_result((BOX, -550)), _result((BOX, -550)))
+    same = compared(blocks((BOX, -550)), blocks((BOX, -550)))
     assert same["restoration_index"].delta == 0.0
     assert same["ct_number_baseline_region_hu"].claimed is False
 
 
 def test_the_index_is_as_sure_as_the_alignment() -> None:
-    b, f = _result((BOX, -550)), _result((BOX, -700))
+    b, f = blocks((BOX, -550)), blocks((BOX, -700))
     widths = []
     for inverse_mm in (0.5, 4.0):
-        index = _compare(b, f, quality=replace(GOOD, inverse_mm=inverse_mm))["restoration_index"]
+        index = compared(b, f, quality=replace(GOOD, inverse_mm=inverse_mm))["restoration_index"]
         assert index.delta is not None
         assert index.low is not None
         assert index.high is not None
@@ -110,9 +67,9 @@ def test_the_index_is_as_sure_as_the_alignment() -> None:
 
 def test_what_clears_around_a_core_is_told_apart_from_getting_worse() -> None:
     """FIELD 1.4: the mean of the current area rises while the lung heals; both are reported."""
-    b = _result((BOX, -600), (CORE, -100))
-    f = _result((CORE, -100))
-    found = _compare(b, f)
+    b = blocks((BOX, -600), (CORE, -100))
+    f = blocks((CORE, -100))
+    found = compared(b, f)
     assert found["ct_number_lesion_hu"].delta is not None
     assert found["ct_number_lesion_hu"].delta > 0
     carried = found["ct_number_baseline_region_hu"].delta
@@ -124,9 +81,9 @@ def test_what_clears_around_a_core_is_told_apart_from_getting_worse() -> None:
 
 
 def test_transitions_sum_to_the_baseline_and_name_what_happened() -> None:
-    b = _result((BOX, -550), (CORE, 20))
-    f = _result((BOX, -550), (CORE, -500), (OTHER, 0))
-    found = _compare(b, f).voxelwise
+    b = blocks((BOX, -550), (CORE, 20))
+    f = blocks((BOX, -550), (CORE, -500), (OTHER, 0))
+    found = compared(b, f).voxelwise
     assert found is not None
     rows: dict[str, float] = {}
     for t in found.transitions:
@@ -149,18 +106,18 @@ def test_transitions_sum_to_the_baseline_and_name_what_happened() -> None:
 
 
 def test_the_area_is_matched_at_the_same_level_of_the_body() -> None:
-    b = _result((BOX, -550))
+    b = blocks((BOX, -550))
     small = (BOX[0], BOX[1], slice(18, 24))
     for lift in (0, 4):
-        found = _compare(b, _result((small, -550), lift=lift), lift)["lesion_area_matched_cm2"]
+        found = compared(b, blocks((small, -550), lift=lift), lift)["lesion_area_matched_cm2"]
         assert found.baseline == pytest.approx(12 * 12 * 2.5**2 / 100)
         assert found.followup == pytest.approx(12 * 6 * 2.5**2 / 100)
 
 
 def test_the_matched_area_is_as_sure_as_both_areas_and_the_level() -> None:
-    b, f = _result((BOX, -550)), _result((BOX, -550))
+    b, f = blocks((BOX, -550)), blocks((BOX, -550))
     name = "lesion_area_matched_cm2"
-    assert _compare(b, f)[name].low is None
+    assert compared(b, f)[name].low is None
     sure = tuple(
         replace(m, low=0.9 * m.value, high=1.1 * m.value)
         if m.measure == "lesion_area_max_cm2" and m.value
@@ -168,9 +125,9 @@ def test_the_matched_area_is_as_sure_as_both_areas_and_the_level() -> None:
         for m in b.report.measurements
     )
     b = replace(b, report=replace(b.report, measurements=sure))
-    near = _compare(b, f, quality=replace(GOOD, inverse_mm=0.01))[name]
+    near = compared(b, f, quality=replace(GOOD, inverse_mm=0.01))[name]
     assert (near.low, near.high) == (pytest.approx(-0.9, rel=0.01), pytest.approx(0.9, rel=0.01))
-    far = _compare(b, f)[name]
+    far = compared(b, f)[name]
     # The largest slice is the lesion's lowest: 0.8 of 2.5 mm lower, a third of the slab is past it.
     assert far.high == pytest.approx(np.hypot(0.9, 9 * 0.8 / 2.5), rel=0.05)
 
@@ -187,8 +144,8 @@ def test_the_matched_area_is_as_sure_as_both_areas_and_the_level() -> None:
     ],
 )
 def test_below_the_gate_nothing_is_said_voxel_by_voxel(bad: dict[str, float]) -> None:
-    b, f = _result((BOX, -550)), _result((BOX, -700))
-    found = _compare(b, f, quality=replace(GOOD, **bad))
+    b, f = blocks((BOX, -550)), blocks((BOX, -700))
+    found = compared(b, f, quality=replace(GOOD, **bad))
     assert found.voxelwise is not None
     assert found.voxelwise.reason == "registration"
     assert found.voxelwise.transitions == ()
@@ -199,15 +156,15 @@ def test_below_the_gate_nothing_is_said_voxel_by_voxel(bad: dict[str, float]) ->
 
 
 def test_between_warning_and_gate_it_is_said_with_a_warning() -> None:
-    found = _compare(
-        _result((BOX, -550)), _result((BOX, -700)), quality=replace(GOOD, inverse_mm=3.0)
+    found = compared(
+        blocks((BOX, -550)), blocks((BOX, -700)), quality=replace(GOOD, inverse_mm=3.0)
     )
     assert [n.effect for n in found.notices if n.code == "registration"] == ["warn"] * 2
     assert found["ct_number_baseline_region_hu"].delta is not None
 
 
 def test_without_a_lesion_at_baseline_there_is_no_number() -> None:
-    found = _compare(_result(), _result((BOX, -550)))
+    found = compared(blocks(), blocks((BOX, -550)))
     assert found["ct_number_baseline_region_hu"].reason == "no_lesion"
     assert found["restoration_index"].reason == "no_lesion"
     assert found.voxelwise is not None
@@ -216,7 +173,7 @@ def test_without_a_lesion_at_baseline_there_is_no_number() -> None:
 
 def test_breath_alone_claims_nothing() -> None:
     """Half the height in the follow-up: twice as dense, and not inflamed any more than before."""
-    b = _result((BOX, -700))
+    b = blocks((BOX, -700))
     shape = (30, 60, 100)
     grid = Geometry.from_spacing(shape, (2.5, 2.5, 2.5), (-124.0, -74.0, 0.0))
     hu = np.where(b.lungs.labels[::2] > 0, 2 * (b.scan.hu[::2] + 1000) - 1000, b.scan.hu[::2])
@@ -243,9 +200,9 @@ def test_breath_alone_claims_nothing() -> None:
 
 def test_lesions_are_followed_one_by_one() -> None:
     near = (slice(20, 32), slice(42, 46), slice(18, 30))
-    b = _result((BOX, -550), (OTHER, -500))
-    f = _result((CORE, -550), ((slice(20, 23), slice(30, 33), slice(18, 21)), -550), (near, -400))
-    found = _compare(b, f).voxelwise
+    b = blocks((BOX, -550), (OTHER, -500))
+    f = blocks((CORE, -550), ((slice(20, 23), slice(30, 33), slice(18, 21)), -550), (near, -400))
+    found = compared(b, f).voxelwise
     assert found is not None
     fates = {t.fate: t for t in found.tracks}
     assert set(fates) == {"split", "resolved", "new"}
@@ -259,7 +216,7 @@ def test_lesions_are_followed_one_by_one() -> None:
 
 
 def test_a_lesion_that_only_moved_with_the_lung_persists() -> None:
-    found = _compare(_result((BOX, -550)), _result((BOX, -550), lift=5), 5).voxelwise
+    found = compared(blocks((BOX, -550)), blocks((BOX, -550), lift=5), 5).voxelwise
     assert found is not None
     (track,) = found.tracks
     assert (track.fate, track.baseline, track.followup) == ("persistent", (1,), (1,))

@@ -33,6 +33,7 @@ FILES = [
     "lungs.nii.gz",
     "measurements.csv",
     "overlay.png",
+    "report.html",
     "report.json",
     "scan.nii.gz",
     "slices.csv",
@@ -98,6 +99,7 @@ def test_the_report_has_its_keys(report: dict[str, Any]) -> None:
         "lesions",
         "scores",
         "uncertainty",
+        "histograms",
         "notices",
         "provenance",
     ]
