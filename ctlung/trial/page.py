@@ -30,10 +30,10 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; margin: 0.5rem 0 1.5rem; font-size: 0.9rem; }
-caption { text-align: left; font-weight: 600; padding: 0.3rem 0; }
+caption { text-align: left; padding: 0.3rem 0; }
 th, td { text-align: left; padding: 0.25rem 0.6rem 0.25rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; }
 .said li { margin: 0.4rem 0; }
 .research { border: 2px solid currentColor; padding: 0.5rem 0.8rem; font-weight: 600; }
@@ -152,14 +152,21 @@ def _table(rows: Sequence[Row], keys: Sequence[str]) -> str:
         return "<p>Nothing to show.</p>"
     numbers = [n for n in ("n", "value", "low", "high", "p", "p_holm")
                if any(getattr(r, n) is not None for r in rows)]  # fmt: skip
-    words = {"p_holm": "p (Holm)", "low": "95 % low", "high": "high"}
-    head = "".join(f'<th scope="col">{escape(words.get(k, k))}</th>' for k in (*keys, *numbers))
+    words = {"p_holm": "p (Holm)", "low": "from", "high": "to"}
+    head = "".join(f'<th scope="col">{escape(k)}</th>' for k in keys)
+    head += "".join(f'<th scope="col" class="number">{words.get(n, n)}</th>' for n in numbers)
     lines = []
     for r in rows:
-        cells = "".join(f"<td>{escape(str(getattr(r, k)))}</td>" for k in keys)
+        cells = "".join(f"<td>{escape(_word(k, str(getattr(r, k))))}</td>" for k in keys)
         cells += "".join(f'<td class="number">{_number(n, getattr(r, n))}</td>' for n in numbers)
         lines.append(f"<tr>{cells}</tr>")
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    told = "From and to: the 95 % interval, or the quartiles where that is said."
+    caption = f"<caption>{told}</caption>" if "low" in numbers else ""
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def _word(key: str, text: str) -> str:
+    return _label(text) if key == "measure" and text else text
 
 
 def _number(name: str, value: float | None) -> str:
@@ -169,7 +176,7 @@ def _number(name: str, value: float | None) -> str:
         return str(int(value))
     if name in ("p", "p_holm"):
         return "&lt; 0.001" if value < 0.001 else f"{value:.3f}"
-    return f"{value:.2f}"
+    return f"{value:.2f}".replace("-", "−")
 
 
 def _section(title: str, body: str) -> str:

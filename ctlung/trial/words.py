@@ -66,7 +66,7 @@ def _primary(row: Row, arms: Sequence[str], randomised: bool) -> str:
     return (
         f"{noun} on {about.title}, adjusted for the baseline, {arms[0]} less {arms[1]}: "
         f"{row.value:.1f} {about.unit} (95 % interval {low} to {high}; p = {row.p_holm:.3g} "
-        f"adjusted for two primary measures; n = {row.n}): it {sure} none."
+        f"adjusted for two primary measures; n = {row.n}): it {sure} 0."
         + ("" if row.p_holm < ALPHA else " Absence of significance is not absence of effect.")
     )
 
