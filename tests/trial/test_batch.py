@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -82,6 +84,36 @@ def test_a_lost_folder_is_made_again_to_the_same_table(
     assert (out / "results.csv").read_bytes() == (done[0] / "results.csv").read_bytes()
     assert (out / "results.parquet").read_bytes() == (done[0] / "results.parquet").read_bytes()
     assert not (out / "scans" / ".ctlung-left-over").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of file sizes")
+def test_a_full_disk_is_said_and_the_next_run_ends_as_if_it_had_not_been(
+    trial: Path, done: tuple[Path, pd.DataFrame], tmp_path: Path
+) -> None:
+    """A limit of file sizes gives the errors of a full disk, in every process of the batch."""
+    out = tmp_path / "copy"
+    shutil.copytree(done[0], out)
+    shutil.rmtree(out / "scans" / "P02-visit1")
+    (out / "results.csv").unlink()
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); "
+        "from ctlung.cli import app; app()"
+    )
+    arguments = ["--segmenter", "threshold", "--finder", "rule", "--workers", "1"]
+    said = subprocess.run(
+        [sys.executable, "-c", limited, "batch", str(trial), "-o", str(out), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 1, said.stderr
+    assert "full" in said.stderr
+    assert "Traceback" not in said.stderr
+    assert not (out / "results.csv").exists()
+    assert not list(out.rglob("P02-visit1/*"))
+    batch(trial, out, workers=1, **QUICK)
+    for name in ("results.csv", "results.parquet"):
+        assert (out / name).read_bytes() == (done[0] / name).read_bytes()
 
 
 def test_a_bad_scan_is_a_row_with_its_reason(tmp_path: Path) -> None:
