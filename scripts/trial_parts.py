@@ -62,7 +62,7 @@ def kills() -> Row:
     rng = random.Random(4)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        make_trial(place, (2, 2), 0.6)
+        make_trial(place, (1, 1), 0.6)
         command = ("batch", place / "manifest.csv", *QUICK, "--workers", WORKERS)
         start = time.perf_counter()
         _ctlung(*command, "-o", place / "calm")
@@ -90,7 +90,7 @@ def kills() -> Row:
             shutil.rmtree(out)
     return {
         "figures": {
-            "scans, pairs": "8, 4",
+            "scans, pairs": "4, 2",
             "an undisturbed run, s": round(whole_s, 1),
             "kills (of them of a worker)": f"{N_KILLS} ({workers})",
             "tables equal to the undisturbed one, byte for byte": f"{same} of {N_KILLS}",
