@@ -9,6 +9,7 @@ Every name below is loaded when it is first used. For research use only; not a m
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         WeightsAltered,
         WeightsMissing,
     )
+    from ctlung.exchange import write_dicom
     from ctlung.geometry import Geometry
     from ctlung.identity import Key
     from ctlung.lesions.finder import LesionFinder
@@ -115,6 +117,7 @@ _HOMES = {
         "WeightsAltered",
         "WeightsMissing",
     ),
+    "ctlung.exchange": ("write_dicom",),
     "ctlung.geometry": ("Geometry",),
     "ctlung.identity": ("Key",),
     "ctlung.lesions.finder": ("LesionFinder",),
@@ -204,6 +207,7 @@ __all__ = [
     "segment",
     "segment_lungs",
     "write_comparison",
+    "write_dicom",
     "write_result",
 ]
 
@@ -219,3 +223,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+if "IPython" in sys.modules:
+    import_module("ctlung.notebook").register()

@@ -71,14 +71,16 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"write {TABLE.name}")
     parser.add_argument("--shots", type=Path, help="keep screenshots here, outside the repository")
     chosen = parser.parse_args()
-    recorder = Recorder("python scripts/benchmark_report.py " + shlex.join(sys.argv[1:]))
+    # Where screenshots are kept is nobody's business.
+    told = ["--parts", *chosen.parts, *(["--write"] if chosen.write else [])]
+    recorder = Recorder("python scripts/benchmark_report.py " + shlex.join(told))
     with tempfile.TemporaryDirectory() as folder:
         if "pages" in chosen.parts:
             for name, make in PAGES.items():
                 work = partial(_page, name, make, Path(folder) / name, chosen.shots)
                 recorder.make(f"report-{name}", work)
         if "cost" in chosen.parts:
-            recorder.make("reportcost", partial(_cost, Path(folder)))
+            recorder.make("reportcost-300", partial(_cost, Path(folder)))
     lines = page()
     if chosen.write:
         TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -110,6 +110,14 @@ FILES = {
     "report.html": "the page to look at and to print: results, notices, every slice with its "
     "outlines, plots, every measure with its definition; needs no network",
     "overlay.png": "the check picture; look at it before using a number",
+    "segments.seg.nrrd": "lungs, lesions and lobes as a segmentation of 3D Slicer, with names and "
+    "colours, cut to the lungs",
+    "lungs.label.txt": "names and colours of the labels for ITK-SNAP; likewise the next two",
+    "lesions.label.txt": "the same for the lesions",
+    "lobes.label.txt": "the same for the lobes, where there are lobes",
+    "lungs_and_lesions.seg.dcm": "DICOM segmentation; only with `--dicom`; see "
+    "[exchange.md](exchange.md)",
+    "measurements.sr.dcm": "DICOM structured report; only with `--dicom`",
     "scan.nii.gz": "int16 HU, the box of the lungs and 20 mm around it; `--no-scan` leaves it out",
 }
 

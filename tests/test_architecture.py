@@ -39,6 +39,7 @@ FLOORS = (
     ("uncertainty",),
     ("api", "exchange"),
     ("two_scans",),
+    ("notebook",),
     ("trial",),
     ("cli",),
     ("__main__",),

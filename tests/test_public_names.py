@@ -24,6 +24,7 @@ HEAVY = (
     "numpy",
     "typer",
     "rich",
+    "highdicom",
 )
 VERBS = {
     "analyze",
@@ -36,6 +37,7 @@ VERBS = {
     "read_scan",
     "segment",
     "segment_lungs",
+    "write_dicom",
     "write_result",
 }
 

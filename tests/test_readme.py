@@ -65,7 +65,9 @@ def test_commands_run_in_their_order(fresh_clone: Path) -> None:
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, result.stderr
     written = {p.relative_to(fresh_clone).as_posix() for p in fresh_clone.glob("results/*/*")}
-    named = set(re.findall(r"`([\w.]+\.(?:json|csv|nii\.gz|png|html))`", README))
+    named = set(
+        re.findall(r"`([\w.]+\.(?:json|csv|nii\.gz|png|html|seg\.nrrd|label\.txt))`", README)
+    )
     of_pairs = set(COMPARISON_FILES)
     assert named >= of_pairs
     assert written >= {f"results/baseline/{name}" for name in (named - of_pairs) | {PAGE_FILE}}

@@ -12,7 +12,9 @@ from ctlung.cli.console import progress, require_device, sentences, settings_fro
 from ctlung.vocabulary import RESEARCH_USE
 
 if TYPE_CHECKING:
-    from ctlung.records import ScanReport
+    from ctlung.identity import Key
+    from ctlung.records import ScanReport, ScanResult
+    from ctlung.settings import Settings
 
 
 def segment(
@@ -96,6 +98,15 @@ def segment(
             "--identifiers", help="Write patient and study identifiers into report.json in clear."
         ),
     ] = False,
+    dicom: Annotated[
+        bool,
+        typer.Option(
+            "--dicom",
+            help="Write lungs_and_lesions.seg.dcm (DICOM SEG) and measurements.sr.dcm (DICOM SR) "
+            "too. Both carry the patient's name, ID and birth date and the study's numbers in "
+            "clear, as SCAN has them, for an archive files them by these.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as JSON and nothing else.")
     ] = False,
@@ -121,6 +132,8 @@ def segment(
 
       ctlung segment patient07/baseline -o out --regions drawn/tumour.seg.nrrd
 
+      ctlung segment patient07/baseline -o out --dicom
+
     Exit code: 0 done, 1 refused (the sentence says why), 2 wrong usage, 130 interrupted.
     """
     settings = settings_from(override or [])
@@ -131,6 +144,11 @@ def segment(
         from ctlung.writing.tables import report_as_json
 
         require_output(out, force=force)
+        if dicom:
+            from ctlung.exchange import require_dicom
+
+            require_dicom(scan)
+        key = api.load_key()
         loaded = None
         if lungs is None:
             try:
@@ -151,12 +169,15 @@ def segment(
                 finder=looker,
                 uncertainty=uncertainty,
                 settings=settings,
-                key=api.load_key(),
+                key=key,
                 identifiers=identifiers,
                 progress=lambda stage, done: say(stage, 0.9 * done),
             )
             say("writing", 0.9)
             folder = api.write_result(result, out, force=force, with_scan=scan_file, with_page=page)
+            if dicom:
+                say("writing DICOM", 0.95)
+                _write_dicom(result, scan, folder, key, settings)
         if as_json:
             sys.stdout.write(report_as_json(result.report))
         else:
@@ -169,6 +190,18 @@ def _require_usage(segmenter: str | None, lungs: Path | None, device: str) -> No
             "lungs that are given are not looked for; leave --segmenter out", param_hint="--lungs"
         )
     require_device(device)
+
+
+def _write_dicom(
+    result: ScanResult, scan: Path, folder: Path, key: Key, settings: Settings
+) -> None:
+    from ctlung.errors import CtlungError
+    from ctlung.exchange import write_dicom
+
+    try:
+        write_dicom(result, scan, folder, key=key, settings=settings)
+    except CtlungError as error:
+        raise type(error)(f"{error} All else is written, in {folder}.", code=error.code) from error
 
 
 def _show(report: ScanReport, folder: Path) -> None:

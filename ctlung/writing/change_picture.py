@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import matplotlib as mpl
 import numpy as np
@@ -32,6 +32,8 @@ COLOURS: Final = {
 }
 _BLACK, _WHITE, _GREY, _AMBER = "#000000", "#f4f4f4", "#a9b1ba", "#ffb454"
 _DPI, _ROW_PX, _PANEL_PX, _EDGE_PX, _TITLE_PX = 100, 330, 640, 16, 30
+_SMALL_PX = 250
+_COLUMNS = ("baseline", "follow-up, laid on it", "change")
 _MARGIN_MM = 6.0
 
 
@@ -74,10 +76,41 @@ def draw_change(comparison: Comparison, maps: ChangeMaps, path: Path) -> None:
                 )
                 _draw(axes, maps, (level, box[1], box[2]), column)
                 if row == 0:
-                    word = ("baseline", "follow-up, laid on it", "change")[column]
-                    axes.set_title(word, color=_WHITE, fontsize=13, pad=6)
+                    axes.set_title(_COLUMNS[column], color=_WHITE, fontsize=13, pad=6)
         _panel(figure, comparison, (3 * (width_px + _EDGE_PX) + _EDGE_PX) / total_w, total_h)
         canvas.print_png(str(path), metadata={"Software": None})  # type: ignore[no-untyped-call]
+
+
+def draw_change_row(maps: ChangeMaps, file: BinaryIO) -> int | None:
+    """Draw the level where most has changed: baseline, follow-up laid on it, change; no numbers.
+
+    Args:
+        maps: what is drawn.
+        file: where the PNG goes; the same maps give the same bytes.
+
+    Returns:
+        The slice drawn; ``None``, and nothing is drawn, where there is no lung.
+    """
+    box = bounding_box(maps.lungs.labels > 0, _margin(maps))
+    if box is None:
+        return None
+    level = max(_levels(maps), key=lambda k: int((maps.change.labels[k] > 0).sum()))
+    _, dy, dx = maps.lungs.geometry.spacing_mm
+    high, wide = (box[1].stop - box[1].start) * dy, (box[2].stop - box[2].start) * dx
+    width_px = round(_SMALL_PX * wide / high)
+    size = 3 * width_px + 2 * _EDGE_PX, _SMALL_PX + _TITLE_PX
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        inches = size[0] / _DPI, size[1] / _DPI
+        figure = Figure(figsize=inches, dpi=_DPI, facecolor=_BLACK)
+        canvas = FigureCanvasAgg(figure)
+        for column, word in enumerate(_COLUMNS):
+            left = column * (width_px + _EDGE_PX) / size[0]
+            axes = figure.add_axes((left, 0, width_px / size[0], _SMALL_PX / size[1]))
+            _draw(axes, maps, (level, box[1], box[2]), column)
+            axes.set_title(word, color=_WHITE, fontsize=12, pad=5)
+        canvas.print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    return level
 
 
 def _margin(maps: ChangeMaps) -> tuple[int, int, int]:

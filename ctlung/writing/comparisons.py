@@ -16,7 +16,9 @@ from ctlung.change_records import (
 from ctlung.vocabulary import CHANGE_PAIRS, RESEARCH_USE
 from ctlung.writing.change_picture import draw_change
 from ctlung.writing.folder import require_free, whole_folder
+from ctlung.writing.label_names import CHANGE_LABEL_FILE, label_text
 from ctlung.writing.pages.comparison_page import comparison_page
+from ctlung.writing.seg_nrrd import CHANGE_SEGMENTS_FILE, write_change_segments
 from ctlung.writing.tables import as_csv, plain
 from ctlung.writing.volumes import write_hu, write_labels
 
@@ -34,6 +36,8 @@ COMPARISON_FILES = (
     CHANGE_FILE,
     FOLLOWUP_FILE,
     PICTURE_FILE,
+    CHANGE_SEGMENTS_FILE,
+    CHANGE_LABEL_FILE,
     PAGE_FILE,
 )
 
@@ -85,6 +89,10 @@ def _write_voxels(comparison: Comparison, place: Path) -> None:
     maps = found.maps
     write_labels(maps.change, maps.stored, place / CHANGE_FILE)
     write_hu(maps.followup_hu, maps.lungs, maps.stored, 0.0, place / FOLLOWUP_FILE)
+    write_change_segments(maps, place / CHANGE_SEGMENTS_FILE)
+    (place / CHANGE_LABEL_FILE).write_text(
+        label_text(maps.change.names), encoding="utf-8", newline="\n"
+    )
     draw_change(comparison, maps, place / PICTURE_FILE)
 
 

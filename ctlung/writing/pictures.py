@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import matplotlib as mpl
 import numpy as np
@@ -40,6 +41,7 @@ COLOURS = {
 _DPI = 100
 _PANEL_PX, _EDGE_PX, _GAP_PX, _TITLE_PX = 560, 14, 6, 24
 _BLACK, _WHITE, _GREY, _AMBER = "#000000", "#f4f4f4", "#a9b1ba", "#ffb454"
+_SMALL_PX = 250
 _LINE_WIDTH = 1.0
 _LAYOUTS = ((8, 4), (6, 3), (4, 2))
 """How many axial planes, and how many of them in a row."""
@@ -99,10 +101,35 @@ def draw_overlay(
         figure = Figure(figsize=(WIDTH_PX / _DPI, height / _DPI), dpi=_DPI, facecolor=_BLACK)
         canvas = FigureCanvasAgg(figure)
         for spot in spots:
-            _draw_plane(figure, spot, height)
+            _draw_plane(figure, spot, (WIDTH_PX, height))
         _draw_panel(figure, panel, height)
         # Without this matplotlib writes its version and so changes the bytes.
         canvas.print_png(str(path), metadata={"Software": None})  # type: ignore[no-untyped-call]
+
+
+def draw_row(planes: Sequence[Plane], file: BinaryIO) -> None:
+    """Draw planes side by side as a small PNG, in the style of the check picture, without words.
+
+    Args:
+        planes: at least one, as :func:`ctlung.writing.planes.choose_planes` gives them.
+        file: where the PNG goes; the same planes give the same bytes.
+    """
+    scale = _SMALL_PX / max(plane.size_mm[0] for plane in planes)
+    spots: list[_Spot] = []
+    left = 0.0
+    for plane in planes:
+        tall, wide = (scale * mm for mm in plane.size_mm)
+        spots.append(_Spot(plane, left, _TITLE_PX, wide, tall))
+        left += wide + _GAP_PX
+    size = int(np.ceil(left - _GAP_PX)), _SMALL_PX + _TITLE_PX
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        inches = size[0] / _DPI, size[1] / _DPI
+        figure = Figure(figsize=inches, dpi=_DPI, facecolor=_BLACK)
+        canvas = FigureCanvasAgg(figure)
+        for spot in spots:
+            _draw_plane(figure, spot, size)
+        canvas.print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
 
 
 def _fitting(
@@ -153,14 +180,15 @@ def _row_scale(row: Sequence[Plane]) -> float:
     return float(min(room / wide, 1300.0 / tall))
 
 
-def _draw_plane(figure: Figure, spot: _Spot, height_px: int) -> None:
+def _draw_plane(figure: Figure, spot: _Spot, size_px: tuple[int, int]) -> None:
     plane = spot.plane
     tall, wide = plane.size_mm
+    width_px, height_px = size_px
     axes = figure.add_axes(
         (
-            spot.left / WIDTH_PX,
+            spot.left / width_px,
             1 - (spot.top + spot.height) / height_px,
-            spot.width / WIDTH_PX,
+            spot.width / width_px,
             spot.height / height_px,
         )
     )

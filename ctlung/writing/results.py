@@ -5,9 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from ctlung.records import SCHEMA_SCAN, ScanResult
+from ctlung.writing.dicom_codes import SEG_FILE, SR_FILE
 from ctlung.writing.folder import require_free, whole_folder
+from ctlung.writing.label_names import (
+    LESIONS_LABEL_FILE,
+    LOBES_LABEL_FILE,
+    LUNGS_LABEL_FILE,
+    label_text,
+)
 from ctlung.writing.pages.scan_page import scan_page
 from ctlung.writing.pictures import draw_overlay
+from ctlung.writing.seg_nrrd import SEGMENTS_FILE, write_segments
 from ctlung.writing.tables import measurements_as_csv, report_as_json, slices_as_csv
 from ctlung.writing.volumes import write_labels, write_scan_box
 
@@ -30,6 +38,12 @@ RESULT_FILES = (
     OVERLAY_FILE,
     PAGE_FILE,
     SCAN_FILE,
+    SEGMENTS_FILE,
+    LUNGS_LABEL_FILE,
+    LESIONS_LABEL_FILE,
+    LOBES_LABEL_FILE,
+    SEG_FILE,
+    SR_FILE,
 )
 
 
@@ -46,6 +60,7 @@ def write_result(
     ``report.json``, ``measurements.csv``, ``slices.csv``; ``lungs.nii.gz`` and
     ``lesions.nii.gz`` (uint8; on the grid of a NIfTI, NRRD or MetaImage input, else on the
     sorted slice stack), and ``lobes.nii.gz`` likewise where there are lobes; ``overlay.png``;
+    ``segments.seg.nrrd`` and label names for viewers;
     ``report.html``, unless ``with_page`` is false; and, unless ``with_scan`` is false,
     ``scan.nii.gz`` (int16 HU around the lungs). The folder appears whole at the end or not at
     all; the same result gives the same bytes.
@@ -75,6 +90,8 @@ def write_result(
         write_labels(result.lesions, stored, place / LESIONS_FILE)
         if result.lobes is not None:
             write_labels(result.lobes, stored, place / LOBES_FILE)
+        _write_names(result, place)
+        write_segments(result, place / SEGMENTS_FILE)
         if with_scan:
             write_scan_box(result.scan, result.lungs, place / SCAN_FILE)
         draw_overlay(result.scan, result.lungs, result.lesions, result.report, place / OVERLAY_FILE)
@@ -90,6 +107,16 @@ def require_output(out: str | Path, *, force: bool = False) -> None:
         OutputError: ``out`` exists, or may not be written.
     """
     require_free(Path(out), force=force, schema=SCHEMA_SCAN, files=RESULT_FILES, report=REPORT_FILE)
+
+
+def _write_names(result: ScanResult, place: Path) -> None:
+    for labels, name in (
+        (result.lungs, LUNGS_LABEL_FILE),
+        (result.lesions, LESIONS_LABEL_FILE),
+        (result.lobes, LOBES_LABEL_FILE),
+    ):
+        if labels is not None:
+            _write_text(place / name, label_text(labels.names))
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -50,13 +50,16 @@ SECRETS = (
 )
 GLASS = Blob((130, 20, -85), (25, 22, 20), -500)
 FILES = [
+    "lesions.label.txt",
     "lesions.nii.gz",
+    "lungs.label.txt",
     "lungs.nii.gz",
     "measurements.csv",
     "overlay.png",
     "report.html",
     "report.json",
     "scan.nii.gz",
+    "segments.seg.nrrd",
     "slices.csv",
 ]
 

@@ -14,6 +14,7 @@ import pytest
 from support.chest import WHO
 from support.small_result import KEY, small_result
 
+from ctlung.exchange import DICOM_FILES
 from ctlung.records import Measurement
 from ctlung.vocabulary import (
     FACTS,
@@ -29,15 +30,19 @@ from ctlung.writing.results import RESULT_FILES, require_output, write_result
 from ctlung.writing.tables import measurements_as_csv, report_as_json, slices_as_csv
 
 FILES = [
+    "lesions.label.txt",
     "lesions.nii.gz",
+    "lungs.label.txt",
     "lungs.nii.gz",
     "measurements.csv",
     "overlay.png",
     "report.html",
     "report.json",
     "scan.nii.gz",
+    "segments.seg.nrrd",
     "slices.csv",
 ]
+SOMETIMES = {"lobes.nii.gz", "lobes.label.txt", *DICOM_FILES}
 MEASUREMENT_HEADER = "region,measure,value,unit,low,high,n_voxels,reason"
 SLICE_HEADER = (
     "slice,position_mm,weight_mm,lung_area_cm2,lesion_area_cm2,ground_glass_area_cm2,"
@@ -61,7 +66,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def test_the_files_of_a_scan(out: Path) -> None:
-    assert _names(out) == FILES == sorted({*RESULT_FILES} - {"lobes.nii.gz"})
+    assert _names(out) == FILES == sorted({*RESULT_FILES} - SOMETIMES)
     assert _names(out.parent) == ["result"]
 
 
@@ -75,7 +80,7 @@ def test_lobes_are_written_where_there_are_some(tmp_path: Path) -> None:
     labels = np.where(base.lungs.labels == 1, 3, base.lungs.labels // 2).astype(np.uint8)
     lobes = LabelMap(labels, base.scan.geometry, LOBE_LABELS)
     folder = write_result(dataclasses.replace(base, lobes=lobes), tmp_path / "out")
-    assert _names(folder) == sorted(RESULT_FILES)
+    assert _names(folder) == sorted({*RESULT_FILES} - {*DICOM_FILES})
     written, lungs = (nib.load(folder / f"{name}.nii.gz") for name in ("lobes", "lungs"))
     np.testing.assert_array_equal(np.asarray(written.dataobj).T, labels)
     np.testing.assert_array_equal(written.affine, lungs.affine)
